@@ -1,0 +1,201 @@
+"""What a property may ask of a calculator: evaluate a structure, or relax it.
+
+The engine counts force evaluations (the currency in which costs are stated), refuses forces that are not finite or
+that no solid has, keeps a journal from which a killed job resumes, and reports progress. Physics code sees an
+:class:`Engine` and never learns which calculator is behind it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixSymmetry
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS, GoodOldQuasiNewton
+from ase.units import GPa
+
+from seiflow.errors import CalculatorError, ConvergenceError
+from seiflow.journal import Journal, Results
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.optimize.optimize import Optimizer
+    from numpy.typing import NDArray
+
+LARGEST_SANE_FORCE = 1000.0
+"""eV/Å; beyond it atoms sit on top of each other or a potential has left its domain."""
+
+SYMMETRY_TOLERANCE = 1e-3
+"""Å; how far atoms may be from their symmetric places when the space group of a start structure is found."""
+
+Report = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy (eV), forces (n×3, eV/Å) and, when asked for, stress (Voigt xx yy zz yz xz xy, eV/Å³, tension positive)."""
+
+    energy: float
+    forces: "NDArray[np.float64]"
+    stress: "NDArray[np.float64] | None" = None
+
+
+class RecordingCalculator(Calculator):
+    """An ASE calculator that counts, checks and journals the evaluations of another one."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, calculator: Calculator, journal: Journal) -> None:
+        """Wrap ``calculator``."""
+        super().__init__()
+        self._calculator = calculator
+        self._journal = journal
+        self.force_evaluations = 0
+
+    def calculate(
+        self,
+        atoms: "Atoms | None" = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill ``results``, from the journal where it holds this structure."""
+        super().calculate(atoms, properties, system_changes)
+        stress = "stress" in (properties or [])
+        results = self._journal.find(self.atoms, stress=stress)
+        if results is None:
+            results = self._compute(stress=stress)
+            self._journal.add(self.atoms, results, stress=stress)
+        self.force_evaluations += 1
+        self.results = dict(results)
+        self.results["free_energy"] = self.results["energy"]
+
+    def _compute(self, *, stress: bool) -> Results:
+        atoms = self.atoms.copy()
+        self._calculator.calculate(atoms, ["energy", "forces", *(["stress"] if stress else [])], all_changes)
+        found = self._calculator.results
+        results: Results = {
+            "energy": float(found["energy"]),
+            "forces": np.asarray(found["forces"], dtype=float),
+        }
+        if stress:
+            results["stress"] = np.asarray(found["stress"], dtype=float)
+        self._check(results)
+        return results
+
+    def _check(self, results: Results) -> None:
+        formula = self.atoms.get_chemical_formula()
+        number = self.force_evaluations + 1
+        if not all(np.isfinite(value).all() for value in results.values()):
+            message = f"evaluation {number} of {formula}: the calculator returned NaN or infinity. {_ADVICE}"
+            raise CalculatorError(message)
+        largest = float(np.abs(results["forces"]).max())
+        if largest > LARGEST_SANE_FORCE:
+            message = f"evaluation {number} of {formula}: a force of {largest:.3g} eV/Å, above {LARGEST_SANE_FORCE:g}. {_ADVICE}"
+            raise CalculatorError(message)
+
+
+_ADVICE = "The structure may hold overlapping atoms, or lie outside what the calculator was made for."
+
+
+class Engine:
+    """A calculator as physics code sees it.
+
+    Args:
+        calculator: Any ASE calculator.
+        journal: Where evaluations are kept for a resume; none are kept by default.
+        report: Called with a line of text at each step.
+    """
+
+    def __init__(self, calculator: Calculator, journal: Journal | None = None, report: Report = silent) -> None:
+        """Wrap the calculator."""
+        self._calculator = RecordingCalculator(calculator, journal or Journal())
+        self.report = report
+
+    @property
+    def force_evaluations(self) -> int:
+        """How many times energy and forces were asked for, those read back from the journal included."""
+        return self._calculator.force_evaluations
+
+    def attach(self, atoms: "Atoms") -> "Atoms":
+        """Return a copy of ``atoms`` with the calculator on it, constraints kept."""
+        copy = atoms.copy()
+        copy.calc = self._calculator
+        return copy
+
+    def evaluate(self, atoms: "Atoms", *, stress: bool = False) -> Evaluation:
+        """Return energy and forces, without constraints, and the stress if asked for."""
+        attached = self.attach(atoms)
+        attached.set_constraint()
+        voigt = attached.get_stress() if stress else None
+        return Evaluation(attached.get_potential_energy(), attached.get_forces(), voigt)
+
+    def relax(
+        self, atoms: "Atoms", *, fmax: float, max_steps: int = 300, symmetric: bool = False, label: str = "relax"
+    ) -> "Atoms":
+        """Relax the ions at fixed cell.
+
+        Args:
+            atoms: The start; constraints on it are kept.
+            fmax: Largest force on an atom allowed at the end, eV/Å.
+            max_steps: Steps before it is given up.
+            symmetric: Keep the space group that the start has.
+            label: Heads the progress lines.
+
+        Returns:
+            A relaxed copy, with energy and forces attached.
+
+        Raises:
+            ConvergenceError: if ``max_steps`` did not suffice.
+        """
+        relaxed = self.attach(atoms)
+        if symmetric:
+            relaxed.set_constraint([*relaxed.constraints, FixSymmetry(relaxed, symprec=SYMMETRY_TOLERANCE)])
+        self._run(GoodOldQuasiNewton(relaxed, logfile=None), relaxed, fmax, max_steps, label)
+        return relaxed
+
+    def relax_crystal(self, atoms: "Atoms", *, fmax: float, stress_gpa: float, max_steps: int = 500) -> "Atoms":
+        """Relax ions and cell together within the space group of the start.
+
+        Args:
+            atoms: The start.
+            fmax: Largest force allowed at the end, eV/Å.
+            stress_gpa: Largest component of the stress allowed at the end.
+            max_steps: Steps before it is given up.
+
+        Raises:
+            ConvergenceError: if either tolerance was not reached.
+        """
+        relaxed = self.attach(atoms)
+        relaxed.set_constraint(FixSymmetry(relaxed, symprec=SYMMETRY_TOLERANCE))
+        generalised = stress_gpa * GPa * relaxed.get_volume() / len(relaxed)
+        for tightening in (1.0, 0.3, 0.1):
+            optimizer = BFGS(FrechetCellFilter(relaxed), logfile=None)
+            self._run(optimizer, relaxed, min(fmax, tightening * generalised), max_steps, "relax crystal")
+            stress = float(np.abs(relaxed.get_stress()).max()) / GPa
+            if stress <= stress_gpa:
+                return relaxed
+        message = f"stress {stress:.3g} GPa after relaxation, above {stress_gpa:g}; lower fmax or start from a closer cell"
+        raise ConvergenceError(message)
+
+    def _run(self, optimizer: "Optimizer", atoms: "Atoms", fmax: float, max_steps: int, label: str) -> None:
+        def tell() -> None:
+            force = _largest_force(atoms)
+            self.report(f"{label}: step {optimizer.nsteps}, largest force {force:.4f} eV/Å, {self.force_evaluations} evaluations")
+
+        optimizer.attach(tell)
+        if not optimizer.run(fmax=fmax, steps=max_steps):
+            message = (
+                f"{label}: largest force {_largest_force(atoms):.3g} eV/Å after {max_steps} steps, wanted {fmax:g}. "
+                "Allow more steps (settings: max_steps), or look whether the structure is falling into another one."
+            )
+            raise ConvergenceError(message)
+
+
+def _largest_force(atoms: "Atoms") -> float:
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())

@@ -1,0 +1,52 @@
+"""The exceptions seiflow raises, all of them below one root.
+
+::
+
+    SeiflowError                 anything a user can act on; the message says what, where and what to do
+    ├── InputError               a recipe, a study or a file on disk is wrong; nothing was computed
+    │   ├── RecipeError          a structure or calculator recipe
+    │   └── StudyError           a study (config.yaml), with every mistake found in it
+    ├── StructureError           a structure failed its certificate
+    ├── CalculatorError          a calculator cannot be made, or returned nonsense
+    ├── ConvergenceError         an iteration ended above its tolerance; says what was reached
+    └── PhysicsError             a converged result that is not the quantity asked for
+"""
+
+
+class SeiflowError(Exception):
+    """Root of the errors that a user can act on."""
+
+
+class InputError(SeiflowError):
+    """Something written by the user is wrong."""
+
+
+class RecipeError(InputError):
+    """A structure or calculator recipe is wrong."""
+
+
+class StudyError(InputError):
+    """A study is wrong; ``problems`` lists every mistake found."""
+
+    def __init__(self, where: str, problems: list[str]) -> None:
+        """Join the problems into one message headed by the file they are in."""
+        self.problems = problems
+        noun = "problem" if len(problems) == 1 else "problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{where}: {len(problems)} {noun}\n{lines}")
+
+
+class StructureError(SeiflowError):
+    """A structure failed one of the checks it must pass before anything is computed."""
+
+
+class CalculatorError(SeiflowError):
+    """A calculator could not be made, or returned something that is no energy or force."""
+
+
+class ConvergenceError(SeiflowError):
+    """An iteration stopped before reaching its tolerance."""
+
+
+class PhysicsError(SeiflowError):
+    """An iteration converged, but to something else than the quantity asked for."""

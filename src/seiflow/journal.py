@@ -1,0 +1,90 @@
+"""Every evaluation of a running job, kept on disk so that a killed job loses at most one.
+
+The methods of seiflow are deterministic: the same inputs ask the calculator for the same structures in the same order.
+A job that is started again therefore runs from its beginning, and each evaluation it already made is read back instead
+of computed. Its result, including the number of evaluations, is the one of an undisturbed run, whatever the optimiser.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+Results = dict[str, "float | NDArray[np.float64]"]
+
+
+def evaluation_key(context: str, atoms: "Atoms", *, stress: bool) -> str:
+    """Return the sha256 that identifies one evaluation: calculator, structure to the last bit, and what was asked."""
+    digest = hashlib.sha256(f"{context}|stress={stress}".encode())
+    for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class Journal:
+    """Append-only file of evaluations; without a path it remembers nothing.
+
+    Args:
+        path: The file, one JSON object a line; a last line cut off by a kill is dropped.
+        context: What the evaluations depend on besides the structure (calculator, weights, versions).
+    """
+
+    def __init__(self, path: Path | None = None, context: str = "") -> None:
+        """Read back what an earlier run of the same job left."""
+        self._path = path
+        self._context = context
+        self._known: dict[str, Results] = {}
+        if path is not None and path.exists():
+            self._read(path)
+
+    def __len__(self) -> int:
+        """Return how many evaluations can be read back."""
+        return len(self._known)
+
+    def find(self, atoms: "Atoms", *, stress: bool) -> Results | None:
+        """Return the recorded results for this very structure, or None."""
+        return self._known.get(evaluation_key(self._context, atoms, stress=stress))
+
+    def add(self, atoms: "Atoms", results: Results, *, stress: bool) -> None:
+        """Append one evaluation and flush it to disk."""
+        if self._path is None:
+            return
+        line = {"key": evaluation_key(self._context, atoms, stress=stress)}
+        line |= {name: np.asarray(value, dtype=float).tolist() for name, value in results.items()}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            message = (
+                f"{self._path}: cannot be written ({error.strerror}). Free some space or make the folder writable, "
+                "then run again: evaluations already made are kept."
+            )
+            raise InputError(message) from error
+
+    def remove(self) -> None:
+        """Delete the file once the result it led to is on disk."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> None:
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with path.open("r+b") as file:
+                file.truncate(whole)
+        for line in data[:whole].splitlines():
+            try:
+                entry = json.loads(line)
+                key = entry.pop("key")
+            except (ValueError, KeyError, AttributeError):
+                continue
+            self._known[key] = {name: np.array(value) if isinstance(value, list) else value for name, value in entry.items()}

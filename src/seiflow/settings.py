@@ -1,0 +1,74 @@
+"""How each quantity is computed, as data: one model per step of the pipeline, every key with unit and default."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values cannot be changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RelaxationSettings(Settings):
+    """Relaxation of a crystal, ions and cell, within its space group."""
+
+    fmax: Positive = Field(0.002, description="largest force on an atom allowed at the end, eV/Å")
+    stress_gpa: Positive = Field(0.01, description="largest stress component allowed at the end, GPa")
+    max_steps: int = Field(500, gt=0, description="optimiser steps before the relaxation is given up")
+
+
+class ElasticitySettings(Settings):
+    """Relaxed-ion stiffness from the stress of strained crystals."""
+
+    strain: Annotated[float, Field(gt=0, le=0.005)] = Field(
+        0.003, description="largest strain component, without unit; half of it is used for the linearity check"
+    )
+    fmax: Positive = Field(0.002, description="largest force allowed in a strained crystal, eV/Å")
+    max_steps: int = Field(300, gt=0, description="optimiser steps for each strained crystal")
+    strain_limit: Annotated[float, Field(gt=0, le=0.2)] = Field(
+        0.01, description="elastic limit assumed for the maximum elastic deformation energy, without unit"
+    )
+
+
+class MigrationSettings(Settings):
+    """Vacancy hops of the mobile ion in a supercell."""
+
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
+    cutoff: Positive | None = Field(
+        None, description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions"
+    )
+    fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed vacancy or saddle, eV/Å")
+    max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")
+    push: Positive = Field(0.3, description="how far the ion is pushed off the symmetry line of a symmetric hop, Å")
+    curvature_tolerance: Positive = Field(
+        0.15, description="a mode counts as negative when its curvature is below minus this, eV/Å²"
+    )
+    images: int = Field(5, ge=3, description="moving images of a band")
+    band_fmax: Positive = Field(0.05, description="largest force on any image of a climbing band, eV/Å")
+    band_steps: int = Field(300, gt=0, description="optimiser steps for a band")
+
+
+class PhononSettings(Settings):
+    """Harmonic phonons from finite displacements (phonopy)."""
+
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of a displaced atom, Å")
+    displacement: Positive = Field(0.02, description="length of a displacement, Å")
+    mesh_density: Positive = Field(60.0, description="length that fixes the density of the q-point mesh, Å")
+    temperature_max_k: Positive = Field(1000.0, description="highest temperature of the heat capacity, K")
+    temperature_step_k: Positive = Field(50.0, description="step of the temperature scale, K")
+    imaginary_tolerance_thz: Positive = Field(
+        0.1, description="a mode counts as imaginary when its frequency is below minus this, THz"
+    )
+
+
+class PropertySettings(Settings):
+    """Settings of every step; what is left out has its default."""
+
+    relaxation: RelaxationSettings = RelaxationSettings()
+    elasticity: ElasticitySettings = ElasticitySettings()
+    migration: MigrationSettings = MigrationSettings()
+    phonons: PhononSettings = PhononSettings()
