@@ -13,11 +13,12 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
-from ase.optimize import BFGS, GoodOldQuasiNewton
+from ase.optimize import BFGS
 from ase.units import GPa
 
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal, Results
+from seiflow.quasi_newton import Memory, QuasiNewton
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,6 +78,7 @@ class RecordingCalculator(Calculator):
 
     def _compute(self, *, stress: bool) -> Results:
         atoms = self.atoms.copy()
+        atoms.set_constraint()
         self._calculator.calculate(atoms, ["energy", "forces", *(["stress"] if stress else [])], all_changes)
         found = self._calculator.results
         results: Results = {
@@ -136,7 +138,15 @@ class Engine:
         return Evaluation(attached.get_potential_energy(), attached.get_forces(), voigt)
 
     def relax(
-        self, atoms: "Atoms", *, fmax: float, max_steps: int = 300, symmetric: bool = False, label: str = "relax"
+        self,
+        atoms: "Atoms",
+        *,
+        fmax: float,
+        max_steps: int = 300,
+        symmetric: bool = False,
+        memory: Memory | None = None,
+        watch: Callable[["Atoms"], None] | None = None,
+        label: str = "relax",
     ) -> "Atoms":
         """Relax the ions at fixed cell.
 
@@ -145,6 +155,8 @@ class Engine:
             fmax: Largest force on an atom allowed at the end, eV/Å.
             max_steps: Steps before it is given up.
             symmetric: Keep the space group that the start has.
+            memory: Carries the Hessian from one relaxation to the next of nearly the same structure.
+            watch: Called with the structure after each step.
             label: Heads the progress lines.
 
         Returns:
@@ -156,7 +168,12 @@ class Engine:
         relaxed = self.attach(atoms)
         if symmetric:
             relaxed.set_constraint([*relaxed.constraints, FixSymmetry(relaxed, symprec=SYMMETRY_TOLERANCE)])
-        self._run(GoodOldQuasiNewton(relaxed, logfile=None), relaxed, fmax, max_steps, label)
+        memory = memory or Memory()
+        optimizer = QuasiNewton(relaxed, memory)
+        if watch is not None:
+            optimizer.attach(watch, atoms=relaxed)
+        self._run(optimizer, relaxed, fmax, max_steps, label)
+        memory.hessian = optimizer.hessian
         return relaxed
 
     def relax_crystal(self, atoms: "Atoms", *, fmax: float, stress_gpa: float, max_steps: int = 500) -> "Atoms":

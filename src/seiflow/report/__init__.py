@@ -1,0 +1,29 @@
+"""What a study found, beside what is published: a table, figures and one HTML page."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from seiflow.records import write_text
+from seiflow.report.collect import Collected, Missing, Target, collect
+from seiflow.report.figures import draw
+from seiflow.report.html import write_report
+from seiflow.report.references import load_references
+from seiflow.report.table import format_table, write_table
+
+__all__ = ["Collected", "Missing", "Target", "collect", "format_table", "make_report", "write_report", "write_table"]
+
+
+def make_report(results: Path, targets: Iterable[Target], references_folder: Path, title: str) -> str:
+    """Write ``table.csv``, ``report.html`` and ``figures/*.svg`` below ``results``.
+
+    Returns:
+        The headline numbers as a table for the terminal.
+    """
+    references = load_references(references_folder)
+    collected = collect(results, targets)
+    drawings = draw(collected, references)
+    for drawing in drawings:
+        write_text(results / "figures" / drawing.file_name, drawing.svg)
+    write_table(results / "table.csv", collected, references)
+    write_report(results / "report.html", collected, references, title, drawings=drawings)
+    return format_table(collected, references)

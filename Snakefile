@@ -1,0 +1,20 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+if not config:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflows/rules/common.smk"
+include: "workflows/rules/structures.smk"
+include: "workflows/rules/crystal.smk"
+include: "workflows/rules/migration.smk"
+include: "workflows/rules/report.smk"
+
+
+rule all:
+    input:
+        f"{RESULTS}/report.html",
+    default_target: True

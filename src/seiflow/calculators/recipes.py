@@ -1,0 +1,84 @@
+"""Recipes of calculators: what a chemist writes in ``calculators/``."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from ase.data import atomic_numbers, chemical_symbols
+from pydantic import BeforeValidator, Field, JsonValue
+
+from seiflow.shelves import Shelf, data_folder
+from seiflow.structures.recipes import Recipe, Source
+
+
+def _expand(value: object) -> object:
+    """Turn entries such as ``H-Bi`` into all elements between the two, both included."""
+    if not isinstance(value, list):
+        return value
+    symbols: list[str] = []
+    for entry in value:
+        first, _, last = str(entry).partition("-")
+        if first not in atomic_numbers or (last and last not in atomic_numbers):
+            message = f"{entry!r} is neither a chemical symbol nor a range such as H-Bi"
+            raise ValueError(message)
+        symbols += chemical_symbols[atomic_numbers[first] : atomic_numbers[last or first] + 1]
+    return symbols
+
+
+Elements = Annotated[list[str], BeforeValidator(_expand)]
+
+
+class CalculatorRecipe(Recipe):
+    """Something that returns energy, forces and stress of a structure."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="what the calculator is called in studies and results")
+    summary: str = Field(description="one sentence for lists")
+    factory: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="import path module:callable that returns an ASE calculator"
+    )
+    arguments: dict[str, JsonValue] = Field(default={}, description="keyword arguments of the callable")
+    elements: Elements = Field(min_length=1, description="elements covered: symbols or ranges such as H-Bi")
+    charge: bool = Field(description="whether it honours the charge of a cell; ML potentials do not")
+    stress: bool = Field(True, description="whether it returns the stress")
+    deterministic: bool = Field(True, description="whether equal inputs give equal bits on one machine")
+    seconds_per_atom: float = Field(gt=0, description="cost of one evaluation on one core, s per atom; for estimates only")
+    memory_mb: int = Field(1000, gt=0, description="memory of one process, MB")
+    extra: str | None = Field(None, description="optional dependency of seiflow that brings it: pip install 'seiflow[EXTRA]'")
+    weights: list[str] = Field(default=[], description="files that define it, hashed into provenance: a path, or PACKAGE/PATH/IN/IT")
+    source: Source
+
+
+def calculator_shelf(folders: Sequence[Path] = ()) -> Shelf[CalculatorRecipe]:
+    """Return the calculators of the user's folders and of the package."""
+    return Shelf(CalculatorRecipe, "calculator", [*(folder / "calculators" for folder in folders), data_folder("calculators")])
+
+
+def uncovered(recipe: CalculatorRecipe, symbols: Iterable[str]) -> list[str]:
+    """Return the elements among ``symbols`` that the calculator does not cover."""
+    return sorted(set(symbols) - set(recipe.elements))
+
+
+@functools.cache
+def weight_file(entry: str) -> Path:
+    """Return the file meant by an entry of ``weights``.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the package it belongs to is not installed, or has another version.
+    """
+    import importlib.util
+
+    path = Path(entry).expanduser()
+    if path.is_absolute():
+        candidate = path
+    else:
+        package, _, inside = entry.partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            message = f"package {package} is not installed"
+            raise FileNotFoundError(message)
+        candidate = Path(next(iter(spec.submodule_search_locations))) / inside
+    if not candidate.is_file():
+        message = f"no file {candidate}"
+        raise FileNotFoundError(message)
+    return candidate

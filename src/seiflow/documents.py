@@ -1,0 +1,113 @@
+"""YAML files read into typed models, with every mistake reported by file, line and nearest match."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from seiflow.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - what a YAML file holds is known only after validation
+    """Return what a YAML file holds; an unreadable or malformed one is an :class:`InputError` with its line."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise InputError(message) from error
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error})"
+        raise InputError(message) from error
+    except yaml.YAMLError as error:
+        raise InputError(_malformed(path, error)) from error
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    """Read a YAML file into a model."""
+    data = read_yaml(path)
+    problems = problems_of(data, model)
+    if problems:
+        lines = _lines(path)
+        listed = "\n".join(f"  - {_with_line(location, lines)}{text}" for location, text in problems)
+        message = f"{path}: not a valid {model.__name__}\n{listed}"
+        raise InputError(message)
+    return model.model_validate(data)
+
+
+def problems_of(data: object, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
+    """Return every mistake as (where, what is wrong and what is allowed); none if the data fits the model."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return [(item["loc"], _sentence(item["loc"], item["type"], item["msg"], model)) for item in error.errors()]
+    return []
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return a hint: the nearest allowed name and, if they are few, all of them."""
+    names = sorted(allowed)
+    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {match[0]!r}?" if match else ""
+    return f"{hint} Known: {', '.join(names) or 'none'}."
+
+
+def _sentence(location: tuple[int | str, ...], kind: str, message: str, model: type[BaseModel]) -> str:
+    place = ".".join(str(part) for part in location) or "the whole file"
+    if kind == "extra_forbidden":
+        return f"{place}: unknown key{nearest(str(location[-1]), _siblings(location, model))}"
+    return f"{place}: {message.removeprefix('Value error, ')}"
+
+
+def _siblings(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Return the keys allowed where ``location`` ends, by walking down the model's JSON schema."""
+    schema = model.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location[:-1]:
+        node = _resolve(node, schema)
+        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+    return list(_resolve(node, schema).get("properties", {}))
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    options = [node, *node.get("anyOf", []), *node.get("allOf", [])]
+    for option in options:
+        if "$ref" in option:
+            found: dict[str, Any] = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+            return found
+    return node
+
+
+def _malformed(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+    return f"{where}: not valid YAML ({getattr(error, 'problem', None) or error}). Check indentation, colons and brackets there."
+
+
+def _lines(path: Path) -> dict[tuple[int | str, ...], int]:
+    """Return the line of every key and list item of a YAML file."""
+    found: dict[tuple[int | str, ...], int] = {}
+
+    def walk(node: yaml.Node | None, location: tuple[int | str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[(*location, key.value)] = key.start_mark.line + 1
+                walk(value, (*location, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                found[(*location, index)] = value.start_mark.line + 1
+                walk(value, (*location, index))
+
+    walk(yaml.compose(path.read_text(encoding="utf-8")), ())
+    return found
+
+
+def _with_line(location: tuple[int | str, ...], lines: dict[tuple[int | str, ...], int]) -> str:
+    for end in range(len(location), 0, -1):
+        if location[:end] in lines:
+            return f"line {lines[location[:end]]}: "
+    return ""

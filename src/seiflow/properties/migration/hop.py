@@ -1,0 +1,130 @@
+"""The barrier of one hop."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.engine import Engine
+from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.properties.migration.band import climbing_band
+from seiflow.properties.migration.descent import Path, descend
+from seiflow.properties.migration.network import Hop
+from seiflow.properties.migration.saddle import Saddle, find_saddle
+from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
+from seiflow.properties.migration.symmetry import SiteSymmetry
+from seiflow.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+SYMMETRIC = "symmetric saddle"
+PLANE = "plane search"
+BAND = "climbing band"
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """What is known of one hop; ``curvatures`` and their residuals prove the saddle.
+
+    Attributes:
+        straight_barrier_ev: Of the stationary point found first, on the symmetry line; null for a band.
+        straight_negative_modes: Its negative modes; two mean that the true path bows off the line.
+        pushed_barrier_ev: After the push off the line; null if pushing led back.
+        offset_angstrom: How far the moving ion at the saddle is off the straight line.
+        path: Energies along the hop, relative to the initial state.
+    """
+
+    hop: str
+    distance_angstrom: float
+    method: str
+    barrier_forward_ev: float
+    barrier_backward_ev: float
+    saddle_energy_ev: float
+    initial_energy_ev: float
+    final_energy_ev: float
+    straight_barrier_ev: float | None
+    straight_negative_modes: int | None
+    pushed_barrier_ev: float | None
+    offset_angstrom: float
+    negative_modes: int
+    curvatures_ev_per_angstrom2: "NDArray[np.float64]"
+    curvature_residuals_ev_per_angstrom2: "NDArray[np.float64]"
+    path: Path
+    charge_state: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The structures of a hop: initial, saddle, final."""
+
+    initial: "Atoms"
+    saddle: "Atoms"
+    final: "Atoms"
+
+
+def hop_barrier(
+    supercell: "Atoms",
+    hop: Hop,
+    vacancies: dict[str, Vacancy],
+    symmetry: SiteSymmetry,
+    engine: Engine,
+    settings: MigrationSettings,
+) -> tuple[Barrier, Frames]:
+    """Return the barrier of a hop and its structures.
+
+    Args:
+        supercell: The perfect supercell.
+        hop: The hop, in the numbering of the supercell.
+        vacancies: The relaxed vacancies by site.
+        symmetry: Operations of the supercell.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+    """
+    ends = hop_ends(supercell, hop, vacancies, symmetry)
+    warnings: tuple[str, ...] = ()
+    try:
+        saddle = find_saddle(ends, engine, settings)
+        path = descend(saddle, ends, engine, settings)
+        method = SYMMETRIC if saddle.symmetric else PLANE
+    except (PhysicsError, ConvergenceError) as error:
+        engine.report(f"search for the saddle given up ({error}); a climbing band instead")
+        warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
+        saddle, path = climbing_band(ends, engine, settings)
+        method = BAND
+    barrier = _barrier(hop, ends, saddle, path, method, warnings)
+    return barrier, Frames(ends.initial, saddle.atoms, ends.final)
+
+
+def _barrier(hop: Hop, ends: Ends, saddle: Saddle, path: Path, method: str, warnings: tuple[str, ...]) -> Barrier:
+    first, last = saddle.trials[0], saddle.trials[-1]
+    sought = method != BAND
+    return Barrier(
+        hop=hop.hop,
+        distance_angstrom=hop.distance_angstrom,
+        method=method,
+        barrier_forward_ev=saddle.energy - ends.energy_initial,
+        barrier_backward_ev=saddle.energy - ends.energy_final,
+        saddle_energy_ev=saddle.energy,
+        initial_energy_ev=ends.energy_initial,
+        final_energy_ev=ends.energy_final,
+        straight_barrier_ev=first.energy - ends.energy_initial if sought else None,
+        straight_negative_modes=first.negative_modes if sought else None,
+        pushed_barrier_ev=last.energy - ends.energy_initial if len(saddle.trials) > 1 else None,
+        offset_angstrom=_offset(ends, saddle),
+        negative_modes=saddle.modes.negative,
+        curvatures_ev_per_angstrom2=saddle.modes.curvatures,
+        curvature_residuals_ev_per_angstrom2=saddle.modes.residuals,
+        path=path,
+        charge_state="neutral cell",
+        warnings=warnings,
+    )
+
+
+def _offset(ends: Ends, saddle: Saddle) -> float:
+    origin = ends.initial.positions[ends.mover]
+    chord = ends.final.positions[ends.mover] - origin
+    step = saddle.atoms.positions[ends.mover] - origin
+    return float(np.linalg.norm(step - (step @ chord) / (chord @ chord) * chord))

@@ -1,0 +1,121 @@
+"""Lowest vibrational modes at a stationary point, from forces alone.
+
+A saddle of a reaction has exactly one negative curvature. Products of the Hessian with a vector are differences of
+forces; the lowest eigenpairs come from a Rayleigh-Ritz search in a subspace grown by residuals (block Lanczos), started
+from the three displacements of the moving ion with a random one, so that a mode orthogonal to the path is found too.
+A Ritz value is never below the eigenvalue of the same rank, so a negative one proves a negative mode; that there is no
+further one rests on the residual of the next Ritz value, whose distance from an eigenvalue is no more than that norm.
+
+Source: B. N. Parlett, The Symmetric Eigenvalue Problem, SIAM (1998), chapters 11 and 13.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.engine import Engine
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+STEP = 0.01
+"""Å; length of the displacement (over all atoms) in a forward difference of forces."""
+
+FEWEST_PRODUCTS = 12
+MOST_PRODUCTS = 45
+WANTED = 3
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Lowest modes of a structure.
+
+    Attributes:
+        curvatures: Ascending, eV/Å².
+        residuals: Norms of the residuals, eV/Å²: an eigenvalue lies within this of each curvature.
+        vectors: modes × atoms × 3, orthonormal.
+        negative: How many curvatures are below minus the tolerance.
+        certain: Whether the two lowest curvatures are negative or above the tolerance by more than their residuals.
+    """
+
+    curvatures: "NDArray[np.float64]"
+    residuals: "NDArray[np.float64]"
+    vectors: "NDArray[np.float64]"
+    negative: int
+    certain: bool
+
+
+def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float) -> Modes:
+    """Return the lowest modes of a structure.
+
+    Args:
+        atoms: A stationary point.
+        mover: Index of the ion that migrates.
+        engine: Evaluates forces.
+        tolerance: A curvature counts as negative when below minus this, eV/Å².
+    """
+    subspace = _Subspace(atoms, engine)
+    for axis in range(3):
+        seed = np.zeros((len(atoms), 3))
+        seed[mover, axis] = 1.0
+        subspace.grow(seed.ravel())
+    subspace.grow(np.random.default_rng(0).normal(size=3 * len(atoms)))
+    while True:
+        values, vectors, residuals = subspace.ritz()
+        norms = np.linalg.norm(residuals, axis=0)
+        negative = values < -tolerance
+        decided = negative | (values - norms > -tolerance)
+        enough = negative.sum() > 1 or (decided[:2].all() and subspace.size >= FEWEST_PRODUCTS)
+        engine.report(f"modes: {subspace.size} products, lowest curvatures {np.round(values, 2).tolist()} eV/Å²")
+        if enough or subspace.size >= MOST_PRODUCTS or not subspace.grow_by(residuals, np.flatnonzero(~decided[:2])):
+            shaped = vectors.T.reshape(-1, len(atoms), 3)
+            return Modes(values, norms, shaped, int(negative.sum()), bool(enough))
+
+
+class _Subspace:
+    def __init__(self, atoms: "Atoms", engine: Engine) -> None:
+        self._atoms = atoms
+        self._engine = engine
+        translations = np.tile(np.eye(3), len(atoms)) / np.sqrt(len(atoms))
+        self._drift = translations
+        self._forces = engine.evaluate(atoms).forces
+        self._vectors: list[NDArray[np.float64]] = []
+        self._products: list[NDArray[np.float64]] = []
+
+    @property
+    def size(self) -> int:
+        return len(self._vectors)
+
+    def grow(self, vector: "NDArray[np.float64]") -> bool:
+        vector = self._without_drift(vector)
+        for _ in range(2):
+            for known in self._vectors:
+                vector = vector - known * (known @ vector)
+        norm = float(np.linalg.norm(vector))
+        if norm < 1e-6:  # noqa: PLR2004 - nothing new in this direction
+            return False
+        self._vectors.append(vector / norm)
+        self._products.append(self._without_drift(self._product(vector / norm)))
+        return True
+
+    def grow_by(self, residuals: "NDArray[np.float64]", undecided: "NDArray[np.int64]") -> bool:
+        chosen = undecided[:2] if len(undecided) else [1]
+        return any([self.grow(residuals[:, index]) for index in chosen])
+
+    def ritz(self) -> tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]:
+        basis, products = np.array(self._vectors), np.array(self._products)
+        projected = basis @ products.T
+        values, mix = np.linalg.eigh((projected + projected.T) / 2)
+        values, mix = values[:WANTED], mix[:, :WANTED]
+        vectors = basis.T @ mix
+        return values, vectors, products.T @ mix - vectors * values
+
+    def _product(self, direction: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        displaced = self._atoms.copy()
+        displaced.positions += STEP * direction.reshape(-1, 3)
+        return np.asarray((self._forces - self._engine.evaluate(displaced).forces).ravel() / STEP)
+
+    def _without_drift(self, vector: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        return np.asarray(vector - self._drift.T @ (self._drift @ vector))

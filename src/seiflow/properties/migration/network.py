@@ -1,0 +1,186 @@
+"""All symmetry-distinct vacancy hops of the mobile ion between neighbouring sites of a supercell."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.errors import InputError
+from seiflow.properties.migration.percolation import Edge, Offset, thresholds
+from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
+from seiflow.settings import MigrationSettings
+from seiflow.structures.supercell import image_distance, supercell_matrix
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+LONGEST_HOP = 8.0
+"""Å; beyond it no search for a percolating network goes."""
+
+LENGTH_TOLERANCE = 1e-3
+"""Å; hops whose lengths differ by less belong to one shell."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Symmetry-equivalent sites of the mobile ion, and the one that stands for them."""
+
+    site: str
+    index: int
+    multiplicity: int
+
+
+@dataclass(frozen=True)
+class Hop:
+    """Symmetry-equivalent hops, and the one that stands for them: the ion goes from site ``initial`` to a vacancy at ``final``.
+
+    Attributes:
+        vector_angstrom: From the initial site to the final one.
+        site_initial: Name of the orbit of the initial site.
+        site_final: Name of the orbit of the final site.
+        multiplicity: Hops in the supercell, each counted in one direction.
+        symmetric: Whether an operation of the crystal exchanges the two ends.
+        edges: All of them, as (initial, final, cell offset).
+    """
+
+    hop: str
+    initial: int
+    final: int
+    offset: Offset
+    vector_angstrom: tuple[float, float, float]
+    distance_angstrom: float
+    site_initial: str
+    site_final: str
+    multiplicity: int
+    symmetric: bool
+    edges: tuple[tuple[int, int, Offset], ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The hops of one structure, in the supercell they will be computed in."""
+
+    mobile: str
+    supercell: "NDArray[np.int64]"
+    atoms: int
+    image_distance_angstrom: float
+    cutoff_angstrom: float
+    sites: tuple[Site, ...]
+    hops: tuple[Hop, ...]
+
+
+def make_supercell(crystal: "Atoms", matrix: "NDArray[np.int64]") -> "Atoms":
+    """Return the perfect supercell in which sites are numbered."""
+    from ase.build import make_supercell as expand
+
+    supercell = expand(crystal, matrix)
+    supercell.calc = None
+    supercell.set_constraint()
+    return supercell
+
+
+def hop_network(crystal: "Atoms", mobile: str, settings: MigrationSettings) -> Network:
+    """Find the hops of the mobile ion.
+
+    Args:
+        crystal: The relaxed crystal in its conventional cell.
+        mobile: Symbol of the mobile ion.
+        settings: Supercell size and cut-off.
+
+    Raises:
+        InputError: if the hops within the cut-off do not percolate in three dimensions; it names the cut-off that does.
+    """
+    matrix = supercell_matrix(crystal, settings.image_distance)
+    supercell = make_supercell(crystal, matrix)
+    symmetry = site_symmetry(supercell)
+    ions = np.flatnonzero(supercell.symbols == mobile)
+    pairs = _pairs(supercell, ions)
+    cutoff = _cutoff(crystal, ions, pairs, settings.cutoff)
+    sites = _sites(symmetry, ions)
+    orbits = {int(index): site.site for site, orbit in zip(sites, symmetry.orbits(ions), strict=True) for index in orbit}
+    hops = _classes([pair for pair in pairs if pair[3] <= cutoff + LENGTH_TOLERANCE], supercell, symmetry, orbits)
+    return Network(mobile, matrix, len(supercell), image_distance(supercell.cell), cutoff, tuple(sites), tuple(hops))
+
+
+Pair = tuple[int, int, Offset, float]
+
+
+def _pairs(supercell: "Atoms", ions: "NDArray[np.int64]") -> list[Pair]:
+    from ase.neighborlist import neighbor_list
+
+    first, second, offsets, distances = neighbor_list("ijSd", supercell, LONGEST_HOP)
+    mobile = np.isin(first, ions) & np.isin(second, ions)
+    found = zip(first[mobile], second[mobile], offsets[mobile], distances[mobile], strict=True)
+    pairs = [(int(i), int(j), (int(s[0]), int(s[1]), int(s[2])), float(d)) for i, j, s, d in found]
+    return sorted(pairs, key=lambda pair: (round(pair[3], 3), pair[0], pair[1], pair[2]))
+
+
+def _cutoff(crystal: "Atoms", ions: "NDArray[np.int64]", pairs: list[Pair], wanted: float | None) -> float:
+    edges = [Edge(i, j, offset, distance) for i, j, offset, distance in pairs]
+    needed = thresholds(ions.tolist(), edges).dimensions[2]
+    if not np.isfinite(needed):
+        message = f"{crystal.get_chemical_formula()}: hops up to {LONGEST_HOP} Å form no network in three dimensions"
+        raise InputError(message)
+    if wanted is None:
+        return needed
+    if wanted < needed - LENGTH_TOLERANCE:
+        message = (
+            f"{crystal.get_chemical_formula()}: hops up to {wanted:g} Å do not percolate in three dimensions; "
+            f"the shortest cut-off that does is {needed:.3f} Å (settings: migration.cutoff, null finds it)"
+        )
+        raise InputError(message)
+    return wanted
+
+
+def _sites(symmetry: SiteSymmetry, ions: "NDArray[np.int64]") -> list[Site]:
+    orbits = symmetry.orbits(ions)
+    return [Site(f"site_{number}", int(orbit[0]), len(orbit)) for number, orbit in enumerate(orbits, start=1)]
+
+
+def _classes(pairs: list[Pair], supercell: "Atoms", symmetry: SiteSymmetry, orbits: dict[int, str]) -> Iterable[Hop]:
+    seen: set[tuple[int, int, Offset]] = set()
+    representatives = {min(index for index, name in orbits.items() if name == site) for site in orbits.values()}
+    hops: list[Hop] = []
+    for initial, final, offset, distance in pairs:
+        if (initial, final, offset) in seen or initial not in representatives:
+            continue
+        forward = _images(initial, final, offset, supercell, symmetry)
+        backward = {(j, i, (-s[0], -s[1], -s[2])) for i, j, s in forward}
+        seen |= forward | backward
+        vector = _vector(supercell, initial, final, offset)
+        edges = {min((i, j, s), (j, i, (-s[0], -s[1], -s[2]))) for i, j, s in forward}
+        hops.append(
+            Hop(
+                hop=f"hop_{len(hops) + 1}",
+                initial=initial,
+                final=final,
+                offset=offset,
+                vector_angstrom=(float(vector[0]), float(vector[1]), float(vector[2])),
+                distance_angstrom=distance,
+                site_initial=orbits[initial],
+                site_final=orbits[final],
+                multiplicity=len(edges),
+                symmetric=bool(forward & backward),
+                edges=tuple(sorted(edges)),
+            )
+        )
+    return hops
+
+
+def _images(
+    initial: int, final: int, offset: Offset, supercell: "Atoms", symmetry: SiteSymmetry
+) -> set[tuple[int, int, Offset]]:
+    vector = _vector(supercell, initial, final, offset)
+    starts, ends = symmetry.permutations[:, initial], symmetry.permutations[:, final]
+    vectors = symmetry.rotations @ vector
+    gaps = vectors - supercell.positions[ends] + supercell.positions[starts]
+    offsets = np.round(np.linalg.solve(supercell.cell.array.T, gaps.T).T).astype(int)
+    found = zip(starts.tolist(), ends.tolist(), offsets.tolist(), strict=True)
+    return {(i, j, (s[0], s[1], s[2])) for i, j, s in found}
+
+
+def _vector(supercell: "Atoms", initial: int, final: int, offset: Offset) -> "NDArray[np.float64]":
+    step = supercell.positions[final] - supercell.positions[initial] + np.array(offset) @ supercell.cell.array
+    return np.asarray(step, dtype=float)

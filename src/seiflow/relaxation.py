@@ -1,0 +1,85 @@
+"""Relaxation of a crystal within its space group, and the lattice it ends with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.units import GPa
+
+from seiflow.engine import SYMMETRY_TOLERANCE, Engine
+from seiflow.errors import PhysicsError
+from seiflow.settings import RelaxationSettings
+from seiflow.structures.checks import Certificate, certify
+from seiflow.structures.recipes import PhaseRecipe
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Conventional cell."""
+
+    a_angstrom: float
+    b_angstrom: float
+    c_angstrom: float
+    alpha_degree: float
+    beta_degree: float
+    gamma_degree: float
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """What a relaxation reached."""
+
+    formula: str
+    formula_units: int
+    atoms: int
+    space_group: str
+    lattice: Lattice
+    volume_angstrom3: float
+    energy_ev: float
+    largest_force_ev_per_angstrom: float
+    largest_stress_gpa: float
+    certificate: Certificate
+
+
+def relaxation(
+    crystal: "Atoms", recipe: PhaseRecipe, engine: Engine, settings: RelaxationSettings
+) -> tuple["Atoms", Relaxation]:
+    """Relax ions and cell of a crystal within its space group.
+
+    Raises:
+        ConvergenceError: if force or stress stayed above its tolerance.
+        StructureError: if the relaxed crystal fails its certificate.
+        PhysicsError: if it lost its space group.
+    """
+    relaxed = engine.relax_crystal(crystal, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=settings.max_steps)
+    certificate = certify(relaxed, recipe)
+    space_group = _space_group(relaxed)
+    if not space_group.endswith(f"({recipe.space_group})"):
+        message = f"{recipe.name}: relaxed into {space_group}, the recipe says {recipe.space_group}"
+        raise PhysicsError(message)
+    lengths_angles = relaxed.cell.cellpar()
+    result = Relaxation(
+        formula=recipe.formula,
+        formula_units=len(relaxed) // sum(recipe.composition.values()),
+        atoms=len(relaxed),
+        space_group=space_group,
+        lattice=Lattice(*(float(value) for value in lengths_angles)),
+        volume_angstrom3=float(relaxed.get_volume()),
+        energy_ev=float(relaxed.get_potential_energy()),
+        largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
+        largest_stress_gpa=float(np.abs(relaxed.get_stress()).max()) / GPa,
+        certificate=certificate,
+    )
+    relaxed.set_constraint()
+    return relaxed, result
+
+
+def _space_group(crystal: "Atoms") -> str:
+    import spglib
+
+    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
+    found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
+    return f"{found.international} ({found.number})"

@@ -1,0 +1,176 @@
+"""What a study has computed, read into typed views, and what it has not, with the reason.
+
+A record that is absent is normal: its job failed or has not run. A record that is damaged, or lacks a key that the report
+needs, is never read in part: it becomes one more thing that is missing, with the reason.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from seiflow.errors import InputError
+from seiflow.records import read_record
+from seiflow.report.views import Elasticity, Hop, Migration, Phonons, Record, Relaxation
+
+NOT_COMPUTED = "not computed"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A final record that a study asks for: ``name`` is relaxation, elasticity, phonons or migration."""
+
+    structure: str
+    calculator: str
+    name: str
+
+    def path(self, results: Path) -> Path:
+        """Return where the record is written."""
+        return results / self.structure / self.calculator / f"{self.name}.json"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something a study asked for and does not have; ``name`` is the record, ``hops/{hop}`` or ``vacancies/{site}``."""
+
+    structure: str
+    calculator: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything there is of one structure with one calculator."""
+
+    structure: str
+    calculator: str
+    relaxation: Relaxation | None = None
+    elasticity: Elasticity | None = None
+    phonons: Phonons | None = None
+    migration: Migration | None = None
+    hops: tuple[Hop, ...] = ()
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The records there are, by name, hops included."""
+        final = {
+            "relaxation": self.relaxation,
+            "elasticity": self.elasticity,
+            "phonons": self.phonons,
+            "migration": self.migration,
+        }
+        found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
+        return found | {f"hops/{hop.hop}": hop for hop in self.hops}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a study has, one case per structure and calculator in the order of the targets, and what it lacks."""
+
+    cases: tuple[Case, ...]
+    missing: tuple[Missing, ...]
+
+
+def collect(results: Path, targets: Iterable[Target]) -> Collected:
+    """Read every target that exists and find out why the others do not."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for target in targets:
+        wanted.setdefault((target.structure, target.calculator), []).append(target.name)
+    gathered = [_gather(results, *pair, dict.fromkeys(names)) for pair, names in wanted.items()]
+    return Collected(tuple(case for case, _ in gathered), tuple(item for _, missing in gathered for item in missing))
+
+
+def _gather(results: Path, structure: str, calculator: str, names: Iterable[str]) -> tuple[Case, list[Missing]]:
+    reader = _Reader(results / structure / calculator, structure, calculator)
+    asked = set(names)
+    case = Case(
+        structure,
+        calculator,
+        relaxation=reader.final("relaxation", Relaxation) if "relaxation" in asked else None,
+        elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
+        phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
+        migration=reader.final("migration", Migration) if "migration" in asked else None,
+        hops=tuple(reader.hops()) if "migration" in asked else (),
+    )
+    if "relaxation" not in asked:
+        reader.failed_relaxation()
+    for name in sorted(asked - {"relaxation", "elasticity", "phonons", "migration"}):
+        reader.lack(name, "the report knows no such record; it shows relaxation, elasticity, phonons and migration")
+    return case, reader.missing
+
+
+View = TypeVar("View", bound=Record)
+
+
+class _Reader:
+    """Reads the records of one folder and remembers what is missing."""
+
+    def __init__(self, folder: Path, structure: str, calculator: str) -> None:
+        self._folder = folder
+        self._names = (structure, calculator)
+        self.missing: list[Missing] = []
+
+    def lack(self, name: str, reason: str) -> None:
+        self.missing.append(Missing(*self._names, name, reason))
+
+    def final(self, name: str, view: type[View]) -> View | None:
+        if (self._folder / f"{name}.json").exists():
+            return self._view(name, view)
+        self.lack(name, self._failure(name) or self._upstream(name))
+        return None
+
+    def failed_relaxation(self) -> None:
+        """Note that the relaxation failed where it was only a step on the way."""
+        reason = self._failure("relaxation")
+        if reason:
+            self.lack("relaxation", reason)
+
+    def hops(self) -> Iterator[Hop]:
+        """Yield the hops there are; what failed on the way to them is noted."""
+        for path in sorted((self._folder / "hops").glob("*.json")):
+            hop = self._view(f"hops/{path.stem}", Hop)
+            if hop is not None:
+                yield hop
+        for name in self._failed_parts():
+            self.lack(name, self._failure(name) or NOT_COMPUTED)
+
+    def _view(self, name: str, view: type[View]) -> View | None:
+        path = self._folder / f"{name}.json"
+        try:
+            return view.model_validate(read_record(path))
+        except InputError as error:
+            self.lack(name, str(error))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            reason = f"{path}: {where}: {first['msg']}. Delete it and run the study again: only what is missing is computed."
+            self.lack(name, reason)
+        return None
+
+    def _failed_parts(self) -> list[str]:
+        """Return the parts of a migration (hop list, vacancies, hops) that failed and were not computed since."""
+        single = [self._folder / "hops.failed"]
+        several = [path for part in ("vacancies", "hops") for path in sorted((self._folder / part).glob("*.failed"))]
+        failed = [path for path in single + several if path.exists() and not _redone(path)]
+        return [path.relative_to(self._folder).as_posix().removesuffix(".failed") for path in failed]
+
+    def _failure(self, name: str) -> str | None:
+        """Return the reason a failed job left, or None."""
+        path = self._folder / f"{name}.failed"
+        if not path.exists() or _redone(path):
+            return None
+        return path.read_text(encoding="utf-8", errors="replace").strip() or "failed without saying why"
+
+    def _upstream(self, name: str) -> str:
+        """Return why a record was not even tried, as far as the files tell."""
+        if name != "relaxation" and self._failure("relaxation"):
+            return f"{NOT_COMPUTED}, because the relaxation failed"
+        parts = self._failed_parts() if name == "migration" else []
+        return f"{NOT_COMPUTED}, because these failed: {', '.join(parts)}" if parts else NOT_COMPUTED
+
+
+def _redone(failed: Path) -> bool:
+    return any(failed.with_suffix(suffix).exists() for suffix in (".json", ".extxyz"))

@@ -1,0 +1,247 @@
+"""The numbers of a study one by one: their keys, labels, units and the published values beside them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seiflow.report.collect import Case
+from seiflow.report.references import Reference, deviation, find
+from seiflow.report.views import Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.wording import KINDS, Number, kind, show, signed_percent, unit_of
+
+References = dict[str, tuple[Reference, ...]]
+
+LABELS = {
+    "lattice_a_angstrom": "a",
+    "lattice_b_angstrom": "b",
+    "lattice_c_angstrom": "c",
+    "lattice_beta_degree": "β",
+    "bulk_modulus_gpa": "Bulk modulus K",
+    "shear_modulus_gpa": "Shear modulus G",
+    "young_modulus_gpa": "Young's modulus E",
+    "young_modulus_min_gpa": "E, softest direction",
+    "young_modulus_max_gpa": "E, stiffest direction",
+    "poisson_ratio": "Poisson ratio",
+    "pugh_ratio": "Pugh ratio",
+    "universal_anisotropy": "Universal anisotropy",
+    "percolation_barrier_ev": "Percolation along",
+    "percolation_barrier_1d_ev": "Percolation, 1D",
+    "percolation_barrier_2d_ev": "Percolation, 2D",
+    "percolation_barrier_3d_ev": "Percolation, 3D",
+    "barrier_forward_ev": "Hop",
+    "heat_capacity_300k_j_per_mol_k": "Heat capacity Cv(300 K)",
+    "max_frequency_thz": "Highest frequency",
+}
+
+MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
+
+_PUBLISHED_AS = {"barrier_forward_ev": "vacancy_barrier_ev", "percolation_barrier_3d_ev": "vacancy_barrier_ev"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of one record; what tells several of a kind apart stands in brackets: ``barrier_forward_ev[hop]``."""
+
+    key: str
+    value: Number
+
+    @property
+    def base(self) -> str:
+        """The key without what stands in brackets."""
+        return self.key.partition("[")[0]
+
+    @property
+    def unit(self) -> str:
+        """The unit that the key ends with, or nothing."""
+        return unit_of(self.base)
+
+    @property
+    def label(self) -> str:
+        """What a reader sees instead of the key."""
+        which = self.key.partition("[")[2].removesuffix("]")
+        label = LABELS.get(self.base)
+        if label is None:
+            label = self.base.removesuffix("_gpa").upper() if self.base in STIFFNESS_KEYS else self.base.replace("_", " ")
+        return f"{label} {which}".strip()
+
+    @property
+    def text(self) -> str:
+        """The value with its unit."""
+        return show(self.value, self.unit)
+
+
+STIFFNESS_KEYS = tuple(f"c{i}{j}_gpa" for i in range(1, 7) for j in range(i, 7))
+
+
+def quantities(case: Case) -> Iterator[Quantity]:
+    """Yield every number of every record of a case."""
+    if case.relaxation:
+        yield from _relaxation(case.relaxation)
+    if case.elasticity:
+        yield from _elasticity(case.elasticity)
+    if case.phonons:
+        yield from _phonons(case.phonons)
+    yield from _migration(case.migration, case.hops)
+    for name, record in case.records.items():
+        yield Quantity(f"converged[{name}]", record.converged)
+        yield Quantity(f"force_evaluations[{name}]", record.force_evaluations)
+
+
+def _scalars(record: Record) -> Iterator[Quantity]:
+    """Yield the plain numbers of a record, in the order of its fields."""
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        if name in Record.model_fields or name.endswith("_direction"):
+            continue
+        if value is None or isinstance(value, bool | int | float):
+            yield Quantity(name, value)
+
+
+def _relaxation(record: Relaxation) -> Iterator[Quantity]:
+    for name, value in record.lattice:
+        yield Quantity(f"lattice_{name}", value)
+    yield from _scalars(record)
+
+
+def _elasticity(record: Elasticity) -> Iterator[Quantity]:
+    for key in STIFFNESS_KEYS:
+        yield Quantity(key, record.stiffness_gpa[int(key[1]) - 1][int(key[2]) - 1])
+    yield from _scalars(record)
+    directions = {"min": record.young_modulus_min_direction, "max": record.young_modulus_max_direction}
+    for which, direction in directions.items():
+        for axis, component in zip("xyz", direction or (), strict=bool(direction)):
+            yield Quantity(f"young_modulus_{which}_direction[{axis}]", component)
+
+
+def _phonons(record: Phonons) -> Iterator[Quantity]:
+    yield from _scalars(record)
+    yield Quantity("imaginary_modes", len(record.imaginary_modes))
+
+
+def _migration(record: Migration | None, hops: tuple[Hop, ...]) -> Iterator[Quantity]:
+    listed = record.hops if record else ()
+    for hop in listed:
+        for name in ("barrier_forward_ev", "barrier_backward_ev", "distance_angstrom", "multiplicity"):
+            yield Quantity(f"{name}[{hop.hop}]", getattr(hop, name))
+    known = {hop.hop for hop in listed}
+    for profile in hops:
+        names = ["straight_barrier_ev", "pushed_barrier_ev", "offset_angstrom", "negative_modes"]
+        if profile.hop not in known:
+            names = ["barrier_forward_ev", "barrier_backward_ev", "distance_angstrom", *names]
+        for name in names:
+            if getattr(profile, name) is not None:
+                yield Quantity(f"{name}[{profile.hop}]", getattr(profile, name))
+    if record:
+        for axis, barrier in record.percolation_barrier_ev.items():
+            yield Quantity(f"percolation_barrier_ev[{axis}]", barrier)
+        for dimensions in "123":
+            name = f"percolation_barrier_{dimensions}d_ev"
+            yield Quantity(name, getattr(record, name))
+        yield Quantity("image_distance_angstrom", record.image_distance_angstrom)
+        yield Quantity("cutoff_angstrom", record.cutoff_angstrom)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A computed number beside one published value, or beside none."""
+
+    structure: str
+    calculator: str
+    quantity: Quantity
+    reference: Reference | None = None
+
+    @property
+    def published(self) -> str:
+        """The published value with its unit, or nothing."""
+        return show(self.reference.value, self.quantity.unit) if self.reference else ""
+
+    @property
+    def deviation_percent(self) -> float | None:
+        """How far the computed number lies from the published one."""
+        value = self.quantity.value
+        relative = None if self.reference is None or value is None else deviation(float(value), self.reference)
+        return None if relative is None else 100 * relative
+
+    @property
+    def deviation(self) -> str:
+        """The deviation in words."""
+        percent = self.deviation_percent
+        if percent == 0 and self.reference is not None and isinstance(self.reference.value, tuple):
+            return "within"
+        return signed_percent(percent)
+
+    @property
+    def ratio(self) -> float | None:
+        """Computed over published; a published range counts with its middle."""
+        value, reference = self.quantity.value, self.reference
+        if value is None or reference is None:
+            return None
+        middle = sum(reference.value) / 2 if isinstance(reference.value, tuple) else reference.value
+        return float(value) / middle if middle else None
+
+
+def published(references: References, structure: str, quantity: Quantity) -> tuple[Reference, ...]:
+    """Return the published values of a quantity, the most trustworthy first.
+
+    What was read comes before what was recalled, and experiment before calculation.
+    """
+    found = find(references, structure, _PUBLISHED_AS.get(quantity.base, quantity.base))
+    return tuple(sorted(found, key=lambda reference: (reference.evidence == "recalled", KINDS.index(kind(reference)))))
+
+
+def compare(references: References, case: Case) -> dict[str, tuple[Comparison, ...]]:
+    """Return each number of a case, by key, beside all that is published of it, the best first; never an empty tuple."""
+    found = {}
+    for quantity in quantities(case):
+        beside = published(references, case.structure, quantity) or (None,)
+        found[quantity.key] = tuple(Comparison(case.structure, case.calculator, quantity, one) for one in beside)
+    return found
+
+
+def is_cubic(record: Elasticity, tolerance: float = 0.02) -> bool:
+    """Whether the stiffness has the pattern of a cubic crystal in its cubic axes, within a fraction of C11."""
+    c = record.stiffness_gpa
+    equal = [(c[0][0], c[1][1]), (c[1][1], c[2][2]), (c[0][1], c[0][2]), (c[0][1], c[1][2]), (c[3][3], c[4][4])]
+    equal += [(c[4][4], c[5][5])]
+    zero = [c[i][j] for i in range(6) for j in range(max(i + 1, 3), 6)]
+    largest = max([abs(one - other) for one, other in equal] + [abs(value) for value in zero])
+    return largest <= tolerance * c[0][0]
+
+
+def summary_keys(case: Case) -> list[str]:
+    """Return the keys of the numbers that a reader looks for first."""
+    return [*_lattice_keys(case), *_modulus_keys(case), *_barrier_keys(case), *_phonon_keys(case)]
+
+
+def _lattice_keys(case: Case) -> list[str]:
+    if case.relaxation is None:
+        return []
+    lattice = case.relaxation.lattice
+    same = 1e-3
+    right = 90.0
+    lengths = {"a": lattice.a_angstrom, "b": lattice.b_angstrom, "c": lattice.c_angstrom}
+    keys = [
+        f"lattice_{axis}_angstrom" for axis, length in lengths.items() if axis == "a" or abs(length - lattice.a_angstrom) > same
+    ]
+    return keys + (["lattice_beta_degree"] if abs(lattice.beta_degree - right) > same else [])
+
+
+def _modulus_keys(case: Case) -> list[str]:
+    if case.elasticity is None:
+        return []
+    averages = ["bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa"]
+    first = ["c11_gpa", "c12_gpa", "c44_gpa"] if is_cubic(case.elasticity) else []
+    return [*first, *averages, "young_modulus_min_gpa", "young_modulus_max_gpa", "poisson_ratio"]
+
+
+def _barrier_keys(case: Case) -> list[str]:
+    hops = [hop.hop for hop in case.migration.hops] if case.migration else [hop.hop for hop in case.hops]
+    keys = [f"barrier_forward_ev[{hop}]" for hop in hops]
+    if case.migration is None:
+        return keys
+    barriers = {f"percolation_barrier_{n}d_ev": getattr(case.migration, f"percolation_barrier_{n}d_ev") for n in "123"}
+    last = "percolation_barrier_3d_ev"
+    return keys + [key for key, barrier in barriers.items() if key == last or barrier != barriers[last]]
+
+
+def _phonon_keys(case: Case) -> list[str]:
+    return ["max_frequency_thz", "heat_capacity_300k_j_per_mol_k"] if case.phonons else []

@@ -1,0 +1,93 @@
+"""How numbers and sources are put into words."""
+
+import re
+import textwrap
+
+from seiflow.report.references import Reference
+
+Number = float | int | bool | None
+
+TO = "\N{EN DASH}"
+"""Joins the ends of a range."""
+
+MINUS = "\N{MINUS SIGN}"
+
+UNITS = {
+    "_angstrom": "Å",
+    "_angstrom2": "Å²",
+    "_angstrom3": "Å³",
+    "_degree": "°",
+    "_ev": "eV",
+    "_ev_per_angstrom": "eV/Å",
+    "_gpa": "GPa",
+    "_j_per_mol_k": "J/(mol K)",
+    "_mj_per_m3": "MJ/m³",
+    "_thz": "THz",
+}
+"""Unit of a key by its ending; the longest ending counts."""
+
+DECIMALS = {"Å": 3, "Å³": 2, "°": 2, "eV": 3, "eV/Å": 4, "GPa": 1, "J/(mol K)": 1, "MJ/m³": 2, "THz": 2}
+
+KINDS = ("experiment", "DFT", "calculation")
+"""Kinds of published values, the most trustworthy first."""
+
+
+def unit_of(key: str) -> str:
+    """Return the unit that a key ends with, or nothing."""
+    endings = [ending for ending in UNITS if key.endswith(ending)]
+    return UNITS[max(endings, key=len)] if endings else ""
+
+
+def show(value: Number | tuple[float, float], unit: str) -> str:
+    """Return a value, or a published range, as a reader wants it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return with_unit(TO.join(_digits(bound, unit) for bound in value), unit)
+    return with_unit(_digits(value, unit), unit)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return a number and its unit; the degree sign takes no space."""
+    return f"{text}{unit}" if unit == "°" else f"{text} {unit}".strip()
+
+
+def _digits(value: float, unit: str) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.{DECIMALS.get(unit, 3)}f}".replace("-", MINUS)
+
+
+def kind(reference: Reference) -> str:
+    """Return which of the kinds a published value is, as its method tells."""
+    method = reference.method.lower()
+    if re.match("exp", method) or (re.search(r"\bexp", method) and "dft" not in method):
+        return "experiment"
+    return "DFT" if "dft" in method else "calculation"
+
+
+def exactly(reference: Reference) -> str:
+    """Return a published value as it was published, with its unit."""
+    bounds = reference.value if isinstance(reference.value, tuple) else (reference.value,)
+    return with_unit(TO.join(f"{bound:.10g}" for bound in bounds), reference.unit or "")
+
+
+def cite(reference: Reference) -> str:
+    """Return authors, journal and year on one line."""
+    source = reference.source
+    return ", ".join(str(part) for part in (source.authors, source.journal, source.year) if part)
+
+
+def cite_briefly(reference: Reference) -> str:
+    """Return the first author, or the first words of who published, and the year."""
+    authors = reference.source.authors
+    first = textwrap.shorten(authors.split(",")[0].split(" / ")[0].split(" (")[0], 40, placeholder=" …")
+    others = " et al." if "," in authors and "et al" not in first else ""
+    return " ".join(str(part) for part in (first + others, reference.source.year) if part)
+
+
+def signed_percent(value: float | None) -> str:
+    """Return a deviation as text, or nothing."""
+    return "" if value is None else f"{round(value, 1) + 0.0:+.1f} %".replace("-", MINUS)

@@ -1,0 +1,124 @@
+"""A study as Snakemake sees it: which files are wanted, and which files and settings each rule gets.
+
+Methods that take ``wildcards`` are Snakemake input and parameter functions.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from seiflow.errors import InputError, StudyError
+from seiflow.records import read_record
+from seiflow.settings import PropertySettings
+from seiflow.study import Study
+
+
+class Wildcards(Protocol):
+    """What the rules' file names leave open."""
+
+    structure: str
+    calculator: str
+
+
+class Plan:
+    """Files of a study.
+
+    Args:
+        study: A checked study.
+    """
+
+    def __init__(self, study: Study) -> None:
+        """Make sure results can be written, and drop damaged ones so that they are computed again."""
+        self.study = study
+        self.results = study.config.results
+        self.discarded = discard_damaged(Path(self.results))
+        require_writable(Path(self.results))
+
+    @property
+    def records(self) -> list[str]:
+        """The records that the report is made from."""
+        return [f"{self.results}/{job.structure}/{job.calculator}/{job.name}.json" for job in self.study.jobs]
+
+    def structure_file(self, wildcards: Wildcards) -> str:
+        """Return the recipe of a structure."""
+        return str(self.study.structures.path(wildcards.structure))
+
+    def calculator_file(self, wildcards: Wildcards) -> str:
+        """Return the recipe of a calculator."""
+        return str(self.study.calculators.path(wildcards.calculator))
+
+    def memory(self, wildcards: Wildcards) -> int:
+        """Return the memory of one job, MB."""
+        return self.study.calculators.get(wildcards.calculator).memory_mb
+
+    def settings(self, name: str) -> Callable[[Wildcards], str]:
+        """Return a parameter function with the settings of one step, as JSON."""
+
+        def settings_of(wildcards: Wildcards) -> str:
+            chosen = self.study.settings(wildcards.structure, wildcards.calculator)
+            return json.dumps({name: getattr(chosen, name).model_dump()}, sort_keys=True)
+
+        return settings_of
+
+
+def plan(config: Mapping[str, Any]) -> Plan:
+    """Return the plan of Snakemake's ``config``; mistakes end the run with one message and no traceback."""
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        made = Plan(Study(dict(config), "study"))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    for path in made.discarded:
+        print(f"{path}: damaged or cut off; it is computed again", flush=True)  # noqa: T201 - said where the user looks
+    return made
+
+
+def parse_settings(text: str) -> PropertySettings:
+    """Return settings handed from a rule to a command."""
+    return PropertySettings.model_validate_json(text)
+
+
+def names_in(record: str | Path, items: str, key: str) -> list[str]:
+    """Return the names of the hops or sites in the record of a network."""
+    return [item[key] for item in read_record(Path(record))[items]]
+
+
+def sites_of_hop(record: str | Path, hop: str) -> list[str]:
+    """Return the sites whose vacancies a hop starts from and ends with."""
+    found = [item for item in read_record(Path(record))["hops"] if item["hop"] == hop]
+    if not found:
+        message = f"{record}: no hop {hop!r}"
+        raise InputError(message)
+    return sorted({found[0]["site_initial"], found[0]["site_final"]})
+
+
+def discard_damaged(results: Path) -> list[Path]:
+    """Delete records that are no JSON, so that Snakemake makes them again; return them."""
+    damaged = []
+    for path in sorted(results.glob("*/*/**/*.json")):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            path.unlink(missing_ok=True)
+            damaged.append(path)
+    return damaged
+
+
+def require_writable(results: Path) -> None:
+    """Refuse a results folder that cannot be written, before anything is computed."""
+    folder = results
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seiflow-") as file:
+            file.write(b"0" * 65536)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        problem = f"results: {folder} cannot be written ({error.strerror}); free some space or choose another folder"
+        raise StudyError("study", [problem]) from error
+

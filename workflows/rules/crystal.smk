@@ -1,0 +1,44 @@
+rule elasticity:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+    output:
+        f"{PAIR}/elasticity.json",
+    log:
+        f"{PAIR}/logs/elasticity.log",
+    benchmark:
+        f"{PAIR}/logs/elasticity.tsv"
+    params:
+        settings=PLAN.settings("elasticity"),
+    resources:
+        mem_mb=PLAN.memory,
+    threads: 1
+    message:
+        "elasticity of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow elasticity --structure {input.structure:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
+
+
+rule phonons:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+    output:
+        f"{PAIR}/phonons.json",
+    log:
+        f"{PAIR}/logs/phonons.log",
+    benchmark:
+        f"{PAIR}/logs/phonons.tsv"
+    params:
+        settings=PLAN.settings("phonons"),
+    resources:
+        mem_mb=PLAN.memory,
+    threads: 1
+    message:
+        "phonons of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow phonons --structure {input.structure:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"

@@ -1,0 +1,102 @@
+def hop_records(wildcards):
+    """Records of all hops of a structure, known once its network is."""
+    network = checkpoints.hops.get(structure=wildcards.structure, calculator=wildcards.calculator).output[0]
+    return expand(f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **wildcards)
+
+
+def vacancy_records(wildcards):
+    """Records of the vacancies at the two ends of a hop."""
+    network = checkpoints.hops.get(structure=wildcards.structure, calculator=wildcards.calculator).output[0]
+    pair = {"structure": wildcards.structure, "calculator": wildcards.calculator}
+    return expand(f"{PAIR}/vacancies/{{site}}.json", site=sites_of_hop(network, wildcards.hop), **pair)
+
+
+checkpoint hops:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+    output:
+        f"{PAIR}/hops.json",
+    log:
+        f"{PAIR}/logs/hops.log",
+    params:
+        settings=PLAN.settings("migration"),
+    threads: 1
+    message:
+        "hops of {wildcards.structure} relaxed with {wildcards.calculator}"
+    shell:
+        "seiflow hops --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        " --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
+
+
+rule vacancy:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+    output:
+        record=f"{PAIR}/vacancies/{{site}}.json",
+        frame=f"{PAIR}/vacancies/{{site}}.extxyz",
+    log:
+        f"{PAIR}/logs/{{site}}.log",
+    benchmark:
+        f"{PAIR}/logs/{{site}}.tsv"
+    params:
+        settings=PLAN.settings("migration"),
+    resources:
+        mem_mb=PLAN.memory,
+    threads: 1
+    message:
+        "vacancy {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow vacancy --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        " --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q} --output {output.record:q}"
+        " --log {log:q}"
+
+
+rule hop:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+        vacancies=vacancy_records,
+    output:
+        record=f"{PAIR}/hops/{{hop}}.json",
+        frames=f"{PAIR}/hops/{{hop}}.extxyz",
+    log:
+        f"{PAIR}/logs/{{hop}}.log",
+    benchmark:
+        f"{PAIR}/logs/{{hop}}.tsv"
+    params:
+        settings=PLAN.settings("migration"),
+    resources:
+        mem_mb=PLAN.memory,
+    threads: 1
+    priority: 10
+    message:
+        "{wildcards.hop} of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow hop --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        " --relaxed {input.relaxed:q} --hop {wildcards.hop:q} --vacancies {input.vacancies:q} --frames {output.frames:q}"
+        " --output {output.record:q} --log {log:q}"
+
+
+rule migration:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+        hops=hop_records,
+    output:
+        f"{PAIR}/migration.json",
+    log:
+        f"{PAIR}/logs/migration.log",
+    params:
+        settings=PLAN.settings("migration"),
+    threads: 1
+    message:
+        "percolation of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow migration --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        " --relaxed {input.relaxed:q} --hops {input.hops:q} --output {output:q} --log {log:q}"
