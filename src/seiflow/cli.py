@@ -1,6 +1,7 @@
 """The command line: one subcommand per rule, and a few for people."""
 
 import argparse
+import contextlib
 import sys
 import time
 import traceback
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING
 from seiflow.errors import SeiflowError
 
 if TYPE_CHECKING:
+    from seiflow.report import Target
     from seiflow.tasks import Task
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names the type no other way
 
 SECONDS_BETWEEN_LINES = 10.0
 INTERRUPTED = 130
@@ -29,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; run again to go on from here", file=sys.stderr)
         return INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a user sees one line; the log keeps the traceback
         if "log" in options and options.log:
             with options.log.open("a", encoding="utf-8") as log:
                 log.write(traceback.format_exc())
@@ -44,7 +48,8 @@ def parser() -> argparse.ArgumentParser:
     from seiflow import __version__
 
     top = argparse.ArgumentParser(
-        prog="seiflow", description="Numbers about the solid-electrolyte interphase: from structures to a table a referee believes."
+        prog="seiflow",
+        description="Numbers about the solid-electrolyte interphase: from structures to a table a referee believes.",
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -53,10 +58,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _people(commands: Commands) -> None:
+def _people(commands: "Commands") -> None:
     check = commands.add_parser("check", help="find every mistake in a study and say what it will cost")
     check.add_argument("study", type=Path, help="study file (YAML)")
     check.set_defaults(run=_check)
@@ -72,11 +74,12 @@ def _people(commands: Commands) -> None:
     listing = commands.add_parser("list", help="list the structures and calculators that a study can name")
     listing.add_argument("--library", type=Path, action="append", default=[], help="folder with your own recipes")
     listing.set_defaults(run=_list)
-    schema = commands.add_parser("schema", help="print the JSON Schema of a study file")
+    schema = commands.add_parser("schema", help="print what a study file may hold, as JSON Schema or as a page")
+    schema.add_argument("--markdown", action="store_true", help="print a page for people instead")
     schema.set_defaults(run=_schema)
 
 
-def _rules(commands: Commands) -> None:
+def _rules(commands: "Commands") -> None:
     build = commands.add_parser("build", help="build a structure from its recipe")
     build.add_argument("--structure", type=Path, required=True, help="recipe of the structure")
     build.add_argument("--output", type=Path, required=True, help="extended XYZ file to write")
@@ -101,8 +104,8 @@ def _rules(commands: Commands) -> None:
     migration.add_argument("--hops", type=Path, nargs="+", required=True, help="records of the hops")
 
 
-def _job(commands: Commands, name: str, help_text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=help_text)
+def _job(commands: "Commands", name: str, help_text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help_text)
     command.add_argument("--structure", type=Path, required=True, help="recipe of the structure")
     command.add_argument("--calculator", type=Path, required=True, help="recipe of the calculator")
     command.add_argument("--settings", default="{}", help="settings of the step, JSON; defaults for what is left out")
@@ -121,10 +124,8 @@ def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> 
     where = f"{options.output}: " if failure else ""
     print(f"error: {where}{message}", file=sys.stderr)
     if failure:
-        try:
+        with contextlib.suppress(OSError):
             failure.write_text(message + "\n", encoding="utf-8")
-        except OSError:
-            pass
     return 1
 
 
@@ -242,7 +243,7 @@ def _table(options: argparse.Namespace) -> None:
     print(f"\ntable:  {results / 'table.csv'}\nreport: {results / 'report.html'}")
 
 
-def _report_inputs(study_file: Path) -> tuple[Path, list, Path, str]:  # type: ignore[type-arg] # Target is a heavy import
+def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
     from seiflow.report import Target
     from seiflow.shelves import data_folder
     from seiflow.study import Study
@@ -262,12 +263,12 @@ def _list(options: argparse.Namespace) -> None:
             print(f"  {name:16s} {shelf.get(name).summary}")
 
 
-def _schema(_: argparse.Namespace) -> None:
+def _schema(options: argparse.Namespace) -> None:
     import json
 
-    from seiflow.study import schema
+    from seiflow.study import schema, schema_page
 
-    print(json.dumps(schema(), indent=2))
+    print(schema_page() if options.markdown else json.dumps(schema(), indent=2))
 
 
 if __name__ == "__main__":

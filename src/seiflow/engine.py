@@ -47,7 +47,7 @@ class Evaluation:
     stress: "NDArray[np.float64] | None" = None
 
 
-class RecordingCalculator(Calculator):
+class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
     """An ASE calculator that counts, checks and journals the evaluations of another one."""
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -116,7 +116,7 @@ class Engine:
 
     def __init__(self, calculator: Calculator, journal: Journal | None = None, report: Report = silent) -> None:
         """Wrap the calculator."""
-        self._calculator = RecordingCalculator(calculator, journal or Journal())
+        self._calculator = RecordingCalculator(calculator, Journal() if journal is None else journal)
         self.report = report
 
     @property

@@ -30,7 +30,7 @@ def estimate(study: Study) -> str:
             count, atoms = 2 + len(network.sites) + len(network.hops), network.atoms
             work = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
         else:
-            from seiflow.properties.phonons import displaced_structures, displace
+            from seiflow.properties.phonons import displace, displaced_structures
 
             displaced = displaced_structures(displace(crystal, job.settings.phonons))
             count, work, atoms = 1, len(displaced), len(displaced[0])
@@ -38,5 +38,6 @@ def estimate(study: Study) -> str:
         evaluations[job.name] += work
         seconds += work * atoms * cost
     lines = [f"  {name:12s} {jobs[name]:4d} jobs, about {evaluations[name]:6d} force evaluations" for name in jobs]
-    total = f"  {'together':12s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, {seconds / 3600:.2f} core hours"
+    total = f"  {'together':12s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
+    total += f"{seconds / 3600:.2f} core hours"
     return "\n".join([*lines, total])

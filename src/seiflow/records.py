@@ -25,18 +25,14 @@ LIBRARIES = ("ase", "numpy", "phonopy", "pymatgen-core", "scipy", "spglib")
 def plain(value: Any) -> Any:  # noqa: ANN401 - turns anything a result may hold into JSON types
     """Return ``value`` as JSON types: dataclasses and arrays unfolded, floats rounded."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0
-    return value
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0 if isinstance(value, float) else value
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

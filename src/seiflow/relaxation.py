@@ -44,9 +44,7 @@ class Relaxation:
     certificate: Certificate
 
 
-def relaxation(
-    crystal: "Atoms", recipe: PhaseRecipe, engine: Engine, settings: RelaxationSettings
-) -> tuple["Atoms", Relaxation]:
+def relaxation(crystal: "Atoms", recipe: PhaseRecipe, engine: Engine, settings: RelaxationSettings) -> tuple["Atoms", Relaxation]:
     """Relax ions and cell of a crystal within its space group.
 
     Raises:

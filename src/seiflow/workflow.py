@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from seiflow.errors import InputError, StudyError
-from seiflow.records import read_record
+from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
 from seiflow.study import Study
 
@@ -34,13 +36,22 @@ class Plan:
         """Make sure results can be written, and drop damaged ones so that they are computed again."""
         self.study = study
         self.results = study.config.results
-        self.discarded = discard_damaged(Path(self.results))
+        self.file = f"{self.results}/study.yaml"
         require_writable(Path(self.results))
+        self.discarded = discard_damaged(Path(self.results))
+        self._write_study()
 
     @property
     def records(self) -> list[str]:
         """The records that the report is made from."""
         return [f"{self.results}/{job.structure}/{job.calculator}/{job.name}.json" for job in self.study.jobs]
+
+    def _write_study(self) -> None:
+        """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
+        text = yaml.safe_dump(self.study.config.model_dump(exclude_unset=True), sort_keys=False)
+        path = Path(self.file)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
 
     def structure_file(self, wildcards: Wildcards) -> str:
         """Return the recipe of a structure."""
@@ -120,5 +131,5 @@ def require_writable(results: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         problem = f"results: {folder} cannot be written ({error.strerror}); free some space or choose another folder"
-        raise StudyError("study", [problem]) from error
-
+        where = "study"
+        raise StudyError(where, [problem]) from error

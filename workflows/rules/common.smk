@@ -10,3 +10,26 @@ wildcard_constraints:
     calculator="[^/]+",
     hop="[^/]+",
     site="[^/]+",
+
+
+def hop_records(wildcards):
+    """Records of all hops of a structure, known once its network is."""
+    network = checkpoints.hops.get(
+        structure=wildcards.structure, calculator=wildcards.calculator
+    ).output[0]
+    return expand(
+        f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **wildcards
+    )
+
+
+def vacancy_records(wildcards):
+    """Records of the vacancies at the two ends of a hop."""
+    network = checkpoints.hops.get(
+        structure=wildcards.structure, calculator=wildcards.calculator
+    ).output[0]
+    pair = {"structure": wildcards.structure, "calculator": wildcards.calculator}
+    return expand(
+        f"{PAIR}/vacancies/{{site}}.json",
+        site=sites_of_hop(network, wildcards.hop),
+        **pair,
+    )

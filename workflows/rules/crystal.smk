@@ -9,11 +9,13 @@ rule elasticity:
         f"{PAIR}/logs/elasticity.log",
     benchmark:
         f"{PAIR}/logs/elasticity.tsv"
-    params:
-        settings=PLAN.settings("elasticity"),
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     resources:
         mem_mb=PLAN.memory,
-    threads: 1
+    params:
+        settings=PLAN.settings("elasticity"),
     message:
         "elasticity of {wildcards.structure} with {wildcards.calculator}"
     shell:
@@ -32,11 +34,13 @@ rule phonons:
         f"{PAIR}/logs/phonons.log",
     benchmark:
         f"{PAIR}/logs/phonons.tsv"
-    params:
-        settings=PLAN.settings("phonons"),
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     resources:
         mem_mb=PLAN.memory,
-    threads: 1
+    params:
+        settings=PLAN.settings("phonons"),
     message:
         "phonons of {wildcards.structure} with {wildcards.calculator}"
     shell:

@@ -1,16 +1,3 @@
-def hop_records(wildcards):
-    """Records of all hops of a structure, known once its network is."""
-    network = checkpoints.hops.get(structure=wildcards.structure, calculator=wildcards.calculator).output[0]
-    return expand(f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **wildcards)
-
-
-def vacancy_records(wildcards):
-    """Records of the vacancies at the two ends of a hop."""
-    network = checkpoints.hops.get(structure=wildcards.structure, calculator=wildcards.calculator).output[0]
-    pair = {"structure": wildcards.structure, "calculator": wildcards.calculator}
-    return expand(f"{PAIR}/vacancies/{{site}}.json", site=sites_of_hop(network, wildcards.hop), **pair)
-
-
 checkpoint hops:
     input:
         structure=PLAN.structure_file,
@@ -20,9 +7,11 @@ checkpoint hops:
         f"{PAIR}/hops.json",
     log:
         f"{PAIR}/logs/hops.log",
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     params:
         settings=PLAN.settings("migration"),
-    threads: 1
     message:
         "hops of {wildcards.structure} relaxed with {wildcards.calculator}"
     shell:
@@ -42,11 +31,13 @@ rule vacancy:
         f"{PAIR}/logs/{{site}}.log",
     benchmark:
         f"{PAIR}/logs/{{site}}.tsv"
-    params:
-        settings=PLAN.settings("migration"),
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     resources:
         mem_mb=PLAN.memory,
-    threads: 1
+    params:
+        settings=PLAN.settings("migration"),
     message:
         "vacancy {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
     shell:
@@ -68,12 +59,14 @@ rule hop:
         f"{PAIR}/logs/{{hop}}.log",
     benchmark:
         f"{PAIR}/logs/{{hop}}.tsv"
-    params:
-        settings=PLAN.settings("migration"),
+    priority: 10
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     resources:
         mem_mb=PLAN.memory,
-    threads: 1
-    priority: 10
+    params:
+        settings=PLAN.settings("migration"),
     message:
         "{wildcards.hop} of {wildcards.structure} with {wildcards.calculator}"
     shell:
@@ -92,9 +85,11 @@ rule migration:
         f"{PAIR}/migration.json",
     log:
         f"{PAIR}/logs/migration.log",
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     params:
         settings=PLAN.settings("migration"),
-    threads: 1
     message:
         "percolation of {wildcards.structure} with {wildcards.calculator}"
     shell:

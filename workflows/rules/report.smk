@@ -3,8 +3,12 @@ rule report:
         records=PLAN.records,
         study=PLAN.file,
     output:
-        table=report(f"{RESULTS}/table.csv", caption="../report/table.rst", category="Numbers"),
-        page=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
+        table=report(
+            f"{RESULTS}/table.csv", caption="../report/table.rst", category="Numbers"
+        ),
+        page=report(
+            f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
+        ),
         figures=report(
             directory(f"{RESULTS}/figures"),
             patterns=["{name}.svg"],
@@ -13,6 +17,8 @@ rule report:
         ),
     log:
         f"{RESULTS}/logs/report.log",
+    conda:
+        "../envs/seiflow.yml"
     threads: 1
     message:
         "write table, figures and report"

@@ -5,6 +5,8 @@ rule build:
         f"{PAIR}/built.extxyz",
     log:
         f"{PAIR}/logs/build.log",
+    conda:
+        "../envs/seiflow.yml"
     message:
         "build {wildcards.structure}"
     shell:
@@ -23,11 +25,13 @@ rule relax:
         f"{PAIR}/logs/relaxation.log",
     benchmark:
         f"{PAIR}/logs/relaxation.tsv"
-    params:
-        settings=PLAN.settings("relaxation"),
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
     resources:
         mem_mb=PLAN.memory,
-    threads: 1
+    params:
+        settings=PLAN.settings("relaxation"),
     message:
         "relax {wildcards.structure} with {wildcards.calculator}"
     shell:

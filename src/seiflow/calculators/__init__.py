@@ -1,0 +1,1 @@
+"""Calculators: recipes, and the one place where they turn into objects."""

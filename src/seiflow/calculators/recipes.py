@@ -32,7 +32,9 @@ Elements = Annotated[list[str], BeforeValidator(_expand)]
 class CalculatorRecipe(Recipe):
     """Something that returns energy, forces and stress of a structure."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="what the calculator is called in studies and results")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", description="what the calculator is called in studies and results"
+    )
     summary: str = Field(description="one sentence for lists")
     factory: str = Field(
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="import path module:callable that returns an ASE calculator"
@@ -40,12 +42,14 @@ class CalculatorRecipe(Recipe):
     arguments: dict[str, JsonValue] = Field(default={}, description="keyword arguments of the callable")
     elements: Elements = Field(min_length=1, description="elements covered: symbols or ranges such as H-Bi")
     charge: bool = Field(description="whether it honours the charge of a cell; ML potentials do not")
-    stress: bool = Field(True, description="whether it returns the stress")
-    deterministic: bool = Field(True, description="whether equal inputs give equal bits on one machine")
+    stress: bool = Field(default=True, description="whether it returns the stress")
+    deterministic: bool = Field(default=True, description="whether equal inputs give equal bits on one machine")
     seconds_per_atom: float = Field(gt=0, description="cost of one evaluation on one core, s per atom; for estimates only")
     memory_mb: int = Field(1000, gt=0, description="memory of one process, MB")
     extra: str | None = Field(None, description="optional dependency of seiflow that brings it: pip install 'seiflow[EXTRA]'")
-    weights: list[str] = Field(default=[], description="files that define it, hashed into provenance: a path, or PACKAGE/PATH/IN/IT")
+    weights: list[str] = Field(
+        default=[], description="files that define it, hashed into provenance: a path, or PACKAGE/PATH/IN/IT"
+    )
     source: Source
 
 

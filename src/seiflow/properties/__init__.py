@@ -1,0 +1,1 @@
+"""Properties: one module each, displace, evaluate, reduce."""

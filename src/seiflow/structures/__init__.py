@@ -1,0 +1,1 @@
+"""Structures: recipes, builders and the certificate each product must earn."""

@@ -52,7 +52,9 @@ def inspect(atoms: "Atoms", recipe: PhaseRecipe) -> Certificate:
     for group in recipe.polyatomic:
         whole, broken = _groups(atoms, group.centre, group.ligand, group.count, group.bond_max)
         groups[group.name] = whole
-        problems += [f"{group.name} around atom {index} has {found} {group.ligand}, wants {group.count}" for index, found in broken]
+        problems += [
+            f"{group.name} around atom {index} has {found} {group.ligand}, wants {group.count}" for index, found in broken
+        ]
     same = atoms.numbers[first] == atoms.numbers[second]
     return Certificate(
         atoms=len(atoms),
@@ -88,9 +90,10 @@ def _formula_units(atoms: "Atoms", recipe: PhaseRecipe) -> int | None:
 def _overlaps(atoms: "Atoms", first: np.ndarray, second: np.ndarray, distances: np.ndarray) -> list[str]:
     radii = covalent_radii[atoms.numbers]
     close = (distances < CLOSEST * (radii[first] + radii[second])) & (first <= second)
+    pairs = set(zip(first[close].tolist(), second[close].tolist(), distances[close].round(4).tolist(), strict=True))
     return [
-        f"atoms {i} ({atoms.symbols[i]}) and {j} ({atoms.symbols[j]}) are {distance:.2f} Å apart; look for a wrong or doubled site"
-        for i, j, distance in sorted(set(zip(first[close].tolist(), second[close].tolist(), distances[close].round(4), strict=True)))
+        f"atoms {i} ({atoms.symbols[i]}) and {j} ({atoms.symbols[j]}) are {distance:.2f} Å apart; is a site wrong or doubled?"
+        for i, j, distance in sorted(pairs)
     ]
 
 

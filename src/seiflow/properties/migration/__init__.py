@@ -1,0 +1,1 @@
+"""Migration of an ion by vacancies: hops, saddles with their proof, percolation."""

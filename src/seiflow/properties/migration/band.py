@@ -59,9 +59,7 @@ def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
     from ase.mep import NEB
 
     images = [ends.initial.copy(), *(ends.initial.copy() for _ in range(settings.images)), ends.final.copy()]
-    band = NEB(
-        [engine.attach(image) for image in images], k=1.0, method="improvedtangent", allow_shared_calculator=True
-    )
+    band = NEB([engine.attach(image) for image in images], k=1.0, method="improvedtangent", allow_shared_calculator=True)
     band.interpolate(method="idpp", mic=False)
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     across = np.cross(chord, np.roll(chord, 1) + np.array([0.3, 0.0, 0.1]))

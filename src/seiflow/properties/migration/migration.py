@@ -8,6 +8,7 @@ from seiflow.properties.migration.network import Network
 from seiflow.properties.migration.percolation import Edge, thresholds
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 

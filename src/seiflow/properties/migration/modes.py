@@ -102,7 +102,7 @@ class _Subspace:
 
     def grow_by(self, residuals: "NDArray[np.float64]", undecided: "NDArray[np.int64]") -> bool:
         chosen = undecided[:2] if len(undecided) else [1]
-        return any([self.grow(residuals[:, index]) for index in chosen])
+        return sum(self.grow(residuals[:, index]) for index in chosen) > 0
 
     def ritz(self) -> tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]:
         basis, products = np.array(self._vectors), np.array(self._products)

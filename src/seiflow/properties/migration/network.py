@@ -169,9 +169,7 @@ def _classes(pairs: list[Pair], supercell: "Atoms", symmetry: SiteSymmetry, orbi
     return hops
 
 
-def _images(
-    initial: int, final: int, offset: Offset, supercell: "Atoms", symmetry: SiteSymmetry
-) -> set[tuple[int, int, Offset]]:
+def _images(initial: int, final: int, offset: Offset, supercell: "Atoms", symmetry: SiteSymmetry) -> set[tuple[int, int, Offset]]:
     vector = _vector(supercell, initial, final, offset)
     starts, ends = symmetry.permutations[:, initial], symmetry.permutations[:, final]
     vectors = symmetry.rotations @ vector

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.constraints import FixedPlane
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
@@ -32,6 +31,10 @@ if TYPE_CHECKING:
 MOST_PUSHES = 4
 LOWER_BY = 0.001
 """eV; a pushed structure is another saddle only if it is lower by more."""
+
+MOST_PLANES = 20
+SQRT2 = 2**0.5
+"""Forces in and along the plane are each below fmax."""
 
 BRACKET = (0.1, 0.9)
 """Fractions of the hop between which a saddle is sought."""
@@ -124,34 +127,61 @@ def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
     return search
 
 
+class HeldAlong:
+    """Constraint that holds one atom along a direction, relative to the mean of all others, so that the crystal cannot drift."""
+
+    def __init__(self, atom: int, direction: "NDArray[np.float64]", atoms: int) -> None:
+        """Hold ``atom`` of ``atoms`` along a unit vector."""
+        normal = np.tile(-direction / (atoms - 1), (atoms, 1))
+        normal[atom] = direction
+        self._normal = normal / np.linalg.norm(normal)
+
+    def adjust_positions(self, atoms: "Atoms", new: "NDArray[np.float64]") -> None:
+        """Take the held motion out of a step."""
+        step = new - atoms.positions
+        new -= np.vdot(step, self._normal) * self._normal
+
+    def adjust_forces(self, atoms: "Atoms", forces: "NDArray[np.float64]") -> None:
+        """Take the held motion out of the forces."""
+        del atoms
+        forces -= np.vdot(forces, self._normal) * self._normal
+
+    def get_removed_dof(self, atoms: "Atoms") -> int:
+        """Return how many degrees of freedom are held."""
+        del atoms
+        return 1
+
+
 def plane_search(ends: Ends, engine: Engine, settings: MigrationSettings) -> Search:
     """Return a search that moves a plane normal to the hop until the force along the hop vanishes."""
-    origin = ends.initial.positions[ends.mover]
-    chord = ends.final.positions[ends.mover] - origin
+    chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     length = float(np.linalg.norm(chord))
-    normal = chord / length
+    held = HeldAlong(ends.mover, chord / length, len(ends.initial))
 
     def search(start: "Atoms") -> "Atoms":
         memory = Memory()
         atoms = start.copy()
         low: tuple[float, float] | None = None
         high: tuple[float, float] | None = None
-        position = float((atoms.positions[ends.mover] - origin) @ normal) / length
-        for _ in range(20):
-            atoms.positions[ends.mover] += (position * length - (atoms.positions[ends.mover] - origin) @ normal) * normal
-            atoms.set_constraint(FixedPlane(ends.mover, normal))
+        step = atoms.positions[ends.mover] - ends.initial.positions[ends.mover]
+        position = float(step @ chord) / length**2
+        for _ in range(MOST_PLANES):
+            atoms.set_constraint(held)
             label = f"plane at {position:.3f} of the hop"
             atoms = engine.relax(atoms, fmax=settings.fmax, max_steps=settings.max_steps, memory=memory, label=label)
-            force = float(atoms.get_forces(apply_constraint=False)[ends.mover] @ normal)
-            if abs(force) <= settings.fmax:
-                atoms.set_constraint()
+            atoms.set_constraint()
+            forces = atoms.get_forces()
+            force = float(forces[ends.mover] @ chord) / length
+            if np.linalg.norm(forces, axis=1).max() <= SQRT2 * settings.fmax:
                 return atoms
             if force < 0:
                 low = (position, force)
             else:
                 high = (position, force)
-            position = _next(low, high)
-        message = "the force along the hop did not vanish in 20 planes"
+            following = _next(low, high)
+            atoms.positions[ends.mover] += (following - position) * chord
+            position = following
+        message = f"the force along the hop did not vanish in {MOST_PLANES} planes"
         raise ConvergenceError(message)
 
     return search

@@ -88,9 +88,7 @@ def relax_vacancy(supercell: "Atoms", site: Site, engine: Engine, settings: Migr
         raise InputError(message)
     rest = np.delete(np.arange(len(supercell)), site.index)
     start = supercell[rest]
-    relaxed = engine.relax(
-        start, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=f"vacancy {site.site}"
-    )
+    relaxed = engine.relax(start, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=f"vacancy {site.site}")
     displacements = np.zeros((len(supercell), 3))
     displacements[rest] = relaxed.positions - start.positions
     farthest = float(np.linalg.norm(displacements, axis=1).max())

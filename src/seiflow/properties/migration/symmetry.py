@@ -56,9 +56,7 @@ def site_symmetry(supercell: "Atoms") -> SiteSymmetry:
     found = spglib.get_symmetry((supercell.cell.array, fractional, supercell.numbers), symprec=SYMMETRY_TOLERANCE)
     rotations = np.asarray(found["rotations"])
     translations = np.asarray(found["translations"])
-    permutations = np.array(
-        [_permutation(supercell, fractional @ W.T + w) for W, w in zip(rotations, translations, strict=True)]
-    )
+    permutations = np.array([_permutation(supercell, fractional @ W.T + w) for W, w in zip(rotations, translations, strict=True)])
     cell = supercell.cell.array
     cartesian = np.einsum("ia,nab,bj->nij", cell.T, rotations, np.linalg.inv(cell).T)
     identity = np.flatnonzero((permutations == np.arange(len(supercell))).all(axis=1))
@@ -74,4 +72,4 @@ def _permutation(supercell: "Atoms", images: "NDArray[np.float64]") -> "NDArray[
     if distances[np.arange(len(images)), nearest].max() > MATCH_TOLERANCE:
         message = "a symmetry operation of the supercell does not map its sites onto each other"
         raise StructureError(message)
-    return nearest
+    return np.asarray(nearest, dtype=np.int64)

@@ -1,0 +1,52 @@
+# The chores of seiflow; each sets up .venv by itself.
+VENV := .venv
+READY := $(VENV)/.ready
+STUDY ?= config/config.yaml
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# one thread a job, several jobs side by side: the highest throughput on a CPU
+export OMP_NUM_THREADS := 1
+export MPLBACKEND := Agg
+
+.PHONY: run test lint bench docs constraints clean
+
+run: $(READY)
+	@snakemake --profile profiles/default --configfile $(STUDY); status=$$?; seiflow table $(STUDY) && exit $$status
+
+test: lint
+	pytest
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflows
+	snakemake --lint --configfile $(STUDY)
+	codespell
+
+bench: $(READY)
+	python benchmarks/elasticity.py
+	python benchmarks/migration.py
+
+# what is generated from the code and checked to be in step by the tests
+docs: $(READY)
+	seiflow schema > config/config.schema.json
+	seiflow schema --markdown > config/README.md
+
+$(READY): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	pip install --quiet --upgrade pip
+	pip install --quiet torch==2.13.0
+	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench]'
+	touch $@
+
+# newest versions of everything, pinned
+constraints:
+	rm -rf .venv-new && python3 -m venv .venv-new
+	.venv-new/bin/pip install --quiet --upgrade pip
+	.venv-new/bin/pip install --quiet torch==2.13.0
+	.venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench]'
+	.venv-new/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	rm -rf .venv-new
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
