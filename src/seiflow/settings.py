@@ -25,7 +25,7 @@ class ElasticitySettings(Settings):
     """Relaxed-ion stiffness from the stress of strained crystals."""
 
     strain: Annotated[float, Field(gt=0, le=0.005)] = Field(
-        0.003, description="largest strain component, without unit; half of it is used for the linearity check"
+        0.001, description="largest strain component, without unit; half of it is used for the linearity check"
     )
     fmax: Positive = Field(0.002, description="largest force allowed in a strained crystal, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each strained crystal")

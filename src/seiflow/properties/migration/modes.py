@@ -36,6 +36,8 @@ class Modes:
         curvatures: Ascending, eV/Å².
         residuals: Norms of the residuals, eV/Å²: an eigenvalue lies within this of each curvature.
         vectors: modes × atoms × 3, orthonormal.
+        basis: vectors × 3n, orthonormal: the directions in which the Hessian was measured.
+        products: vectors × 3n, the Hessian times each of them, eV/Å².
         negative: How many curvatures are below minus the tolerance.
         certain: Whether the two lowest curvatures are negative or above the tolerance by more than their residuals.
     """
@@ -43,6 +45,8 @@ class Modes:
     curvatures: "NDArray[np.float64]"
     residuals: "NDArray[np.float64]"
     vectors: "NDArray[np.float64]"
+    basis: "NDArray[np.float64]"
+    products: "NDArray[np.float64]"
     negative: int
     certain: bool
 
@@ -71,7 +75,8 @@ def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float) -
         engine.report(f"modes: {subspace.size} products, lowest curvatures {np.round(values, 2).tolist()} eV/Å²")
         if enough or subspace.size >= MOST_PRODUCTS or not subspace.grow_by(residuals, np.flatnonzero(~decided[:2])):
             shaped = vectors.T.reshape(-1, len(atoms), 3)
-            return Modes(values, norms, shaped, int(negative.sum()), bool(enough))
+            basis, products = subspace.measured()
+            return Modes(values, norms, shaped, basis, products, int(negative.sum()), bool(enough))
 
 
 class _Subspace:
@@ -87,6 +92,9 @@ class _Subspace:
     @property
     def size(self) -> int:
         return len(self._vectors)
+
+    def measured(self) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
+        return np.array(self._vectors), np.array(self._products)
 
     def grow(self, vector: "NDArray[np.float64]") -> bool:
         vector = self._without_drift(vector)
