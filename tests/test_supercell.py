@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seiflow.errors import InputError, StructureError
-from seiflow.structures.supercell import conventional_cell, fractional_rotations, image_distance, supercell_matrix
+from seiflow.structures.space_group import standard_cell
+from seiflow.structures.supercell import fractional_rotations, image_distance, supercell_matrix
 
 
 def rock_salt() -> Atoms:
@@ -107,7 +108,7 @@ def test_overlapping_atoms_have_no_symmetry() -> None:
     with pytest.raises(StructureError, match="no space group"):
         supercell_matrix(atoms, 8.0)
     with pytest.raises(StructureError, match="no space group"):
-        conventional_cell(atoms)
+        standard_cell(atoms)
 
 
 def test_conventional_cell_depends_on_the_crystal_alone() -> None:
@@ -116,6 +117,6 @@ def test_conventional_cell_depends_on_the_crystal_alone() -> None:
     skewed = make_supercell(primitive, [[1, 0, 0], [1, 1, 0], [0, -2, 1]])
     skewed.positions += 0.3
     for atoms in (primitive, bulk("Cu", a=3.6, cubic=True), skewed):
-        standard = conventional_cell(atoms)
+        standard = standard_cell(atoms)
         assert len(standard) == 4
         np.testing.assert_allclose(standard.cell.array, np.diag([3.6] * 3), atol=1e-6)

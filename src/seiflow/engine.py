@@ -19,6 +19,7 @@ from ase.units import GPa
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal, Results
 from seiflow.quasi_newton import Memory, QuasiNewton
+from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 LARGEST_SANE_FORCE = 1000.0
 """eV/Å; beyond it atoms sit on top of each other or a potential has left its domain."""
-
-SYMMETRY_TOLERANCE = 1e-3
-"""Å; how far atoms may be from their symmetric places when the space group of a start structure is found."""
 
 Report = Callable[[str], None]
 

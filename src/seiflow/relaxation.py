@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import GPa
 
-from seiflow.engine import SYMMETRY_TOLERANCE, Engine
+from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
 from seiflow.settings import RelaxationSettings
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.space_group import space_group
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -54,16 +55,16 @@ def relaxation(crystal: "Atoms", recipe: PhaseRecipe, engine: Engine, settings: 
     """
     relaxed = engine.relax_crystal(crystal, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=settings.max_steps)
     certificate = certify(relaxed, recipe)
-    space_group = _space_group(relaxed)
-    if not space_group.endswith(f"({recipe.space_group})"):
-        message = f"{recipe.name}: relaxed into {space_group}, the recipe says {recipe.space_group}"
+    symbol, number = space_group(relaxed)
+    if number != recipe.space_group:
+        message = f"{recipe.name}: relaxed into {symbol} ({number}), the recipe says {recipe.space_group}"
         raise PhysicsError(message)
     lengths_angles = relaxed.cell.cellpar()
     result = Relaxation(
         formula=recipe.formula,
         formula_units=len(relaxed) // sum(recipe.composition.values()),
         atoms=len(relaxed),
-        space_group=space_group,
+        space_group=f"{symbol} ({number})",
         lattice=Lattice(*(float(value) for value in lengths_angles)),
         volume_angstrom3=float(relaxed.get_volume()),
         energy_ev=float(relaxed.get_potential_energy()),
@@ -73,11 +74,3 @@ def relaxation(crystal: "Atoms", recipe: PhaseRecipe, engine: Engine, settings: 
     )
     relaxed.set_constraint()
     return relaxed, result
-
-
-def _space_group(crystal: "Atoms") -> str:
-    import spglib
-
-    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=SYMMETRY_TOLERANCE)
-    return f"{found.international} ({found.number})"

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import GPa
 
-from seiflow.engine import SYMMETRY_TOLERANCE
 from seiflow.properties.ions import IonRelaxer, Strained, ionic_response
 from seiflow.properties.stiffness import Moduli, moduli
 from seiflow.properties.strains import fit, point_group, strain_states
@@ -87,7 +86,7 @@ def elasticity(crystal: "Atoms", engine: "Engine", settings: "ElasticitySettings
     Raises:
         ConvergenceError: if the ions of a strained crystal did not relax.
     """
-    states = strain_states(point_group(crystal, SYMMETRY_TOLERANCE))
+    states = strain_states(point_group(crystal))
     relaxer = IonRelaxer(crystal, engine, settings, states=len(states))
     responses = [
         response(relaxer, settings.strain * state, label=f"strain state {number} of {len(states)}")
@@ -133,7 +132,7 @@ def reduce_responses(
     odd = np.array([stress(each.plus) - stress(each.minus) for each in responses]) / 2
     even = np.array([stress(each.plus) + stress(each.minus) for each in responses]) / 2 - zero
     half = np.array([stress(each.half) for each in responses]) - zero
-    stiffness, residual, asymmetry = fit(point_group(crystal, SYMMETRY_TOLERANCE), states, odd / settings.strain)
+    stiffness, residual, asymmetry = fit(point_group(crystal), states, odd / settings.strain)
     nonlinearity = float(np.abs(half - odd / 2 - even / 4).max() / (settings.strain / 2))
     found = moduli(stiffness)
     energy = None if found.young_modulus_gpa is None else 1000 * found.young_modulus_gpa * settings.strain_limit**2 / 2

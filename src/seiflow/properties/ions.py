@@ -14,9 +14,9 @@ import numpy as np
 from ase.constraints import FixSymmetry
 from ase.units import GPa
 
-from seiflow.engine import SYMMETRY_TOLERANCE
 from seiflow.properties.stiffness import KELVIN, kelvin_rotation
 from seiflow.properties.strains import strained
+from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
     from ase import Atoms

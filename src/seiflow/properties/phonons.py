@@ -22,7 +22,8 @@ import numpy as np
 from ase import Atoms
 
 from seiflow.errors import InputError
-from seiflow.structures.supercell import conventional_cell, supercell_matrix
+from seiflow.structures.space_group import standard_cell
+from seiflow.structures.supercell import supercell_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def displace(crystal: Atoms, settings: "PhononSettings") -> "Phonopy":
     from phonopy.structure.atoms import PhonopyAtoms
     from phonopy.structure.cells import guess_primitive_matrix
 
-    cell = conventional_cell(crystal)
+    cell = standard_cell(crystal)
     unit = PhonopyAtoms(
         numbers=cell.numbers, cell=cell.cell.array, scaled_positions=cell.get_scaled_positions(), masses=cell.get_masses()
     )

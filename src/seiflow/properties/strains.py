@@ -9,9 +9,10 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 
 from seiflow.properties.stiffness import KELVIN, VOIGT_PAIRS, kelvin_rotation
+from seiflow.structures.space_group import standard_cell
+from seiflow.structures.supercell import fractional_rotations
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -21,16 +22,14 @@ LARGEST_CONDITION = 10.0
 """Condition number of the fit above which one more strain state is taken."""
 
 
-def point_group(crystal: "Atoms", tolerance: float) -> "NDArray[np.float64]":
+def point_group(crystal: "Atoms") -> "NDArray[np.float64]":
     """Return the Cartesian rotations (n x 3 x 3, orthogonal) of a crystal in the orientation it has.
 
     They are found in a primitive cell, because a supercell can be less symmetric than the crystal it holds.
     """
-    described = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
-    primitive = spglib.standardize_cell(described, to_primitive=True, no_idealize=True, symprec=tolerance) or described
-    operations = spglib.get_symmetry(primitive, symprec=tolerance)
-    columns = np.asarray(primitive[0]).T
-    fractional = np.unique(operations["rotations"], axis=0)
+    primitive = standard_cell(crystal, primitive=True, idealised=False)
+    columns = primitive.cell.array.T
+    fractional = fractional_rotations(primitive)
     cartesian = np.array([columns @ rotation @ np.linalg.inv(columns) for rotation in fractional])
     left, _, right = np.linalg.svd(cartesian)
     return np.asarray(left @ right)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from seiflow.errors import RecipeError, StructureError
 from seiflow.structures.checks import certify
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.space_group import space_group
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,10 +42,10 @@ def build_crystal(recipe: PhaseRecipe) -> "Atoms":
 
 
 def _check_space_group(atoms: "Atoms", recipe: PhaseRecipe) -> None:
-    import spglib
-
-    dataset = spglib.get_symmetry_dataset((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=1e-3)
-    if dataset is None or dataset.number != recipe.space_group:
-        got = "none" if dataset is None else f"{dataset.international} ({dataset.number})"
-        message = f"{recipe.name}: the sites have space group {got}, the recipe says {recipe.space_group}; correct one of them"
+    symbol, number = space_group(atoms)
+    if number != recipe.space_group:
+        message = (
+            f"{recipe.name}: the sites have space group {symbol} ({number}), the recipe says {recipe.space_group}; "
+            "correct one of them"
+        )
         raise StructureError(message)

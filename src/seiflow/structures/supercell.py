@@ -6,23 +6,18 @@ basis, because the edges of a skewed cell may all be longer than it (P. Q. Nguye
 """
 
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.geometry import minkowski_reduce
-from ase.utils import OldSpglibError, spglib_new_errorhandling
 
-from seiflow.engine import SYMMETRY_TOLERANCE
 from seiflow.errors import InputError, StructureError
+from seiflow.structures.space_group import operations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ase.cell import Cell
     from numpy.typing import NDArray
-
-Answer = TypeVar("Answer")
 
 LENGTH_TOLERANCE = 1e-6
 """Å; a superlattice vector that is too short by less than this is long enough."""
@@ -64,22 +59,7 @@ def supercell_matrix(crystal: Atoms, image_distance: float, maximum_atoms: int |
 
 def fractional_rotations(crystal: Atoms) -> "NDArray[np.int64]":
     """Return the rotation parts W (n x 3 x 3) of the space group; a fractional coordinate x of the cell goes to W @ x."""
-    import spglib
-
-    symmetry = _ask(spglib.get_symmetry, crystal)
-    return np.unique(np.asarray(symmetry["rotations"], dtype=np.int64), axis=0)
-
-
-def conventional_cell(crystal: Atoms) -> Atoms:
-    """Return the crystal in the conventional cell of its space group (spglib's setting), atoms exactly on their sites.
-
-    The choice of cell and its orientation depend on the crystal alone, not on the cell it came in. Atoms move by no more
-    than the symmetry tolerance.
-    """
-    import spglib
-
-    lattice, positions, numbers = _ask(spglib.standardize_cell, crystal)
-    return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
+    return np.unique(operations(crystal).rotations, axis=0)
 
 
 def _smallest_expansion(cell: "NDArray[np.float64]", rotations: "NDArray[np.int64]", distance: float) -> "NDArray[np.int64]":
@@ -100,20 +80,3 @@ def _keeps_symmetry(expansion: "NDArray[np.int64]", rotations: "NDArray[np.int64
     """Tell whether inv(M) W M is integer for every rotation W, with M = diag(expansion)."""
     mapped = rotations * expansion[None, None, :]
     return bool((mapped % expansion[None, :, None] == 0).all())
-
-
-def _ask(question: "Callable[..., Answer]", crystal: Atoms) -> "Answer":
-    """Call a function of spglib on a crystal, its several ways of saying no made one error."""
-    import spglib
-
-    cell = (np.asarray(crystal.cell), crystal.get_scaled_positions(), crystal.numbers)
-    answer: Answer
-    try:
-        answer = spglib_new_errorhandling(question)(cell, symprec=SYMMETRY_TOLERANCE)
-    except (spglib.SpglibError, OldSpglibError) as error:
-        message = (
-            f"{crystal.get_chemical_formula()}: no space group was found within {SYMMETRY_TOLERANCE:g} Å. "
-            "Look for overlapping atoms and for a cell without volume."
-        )
-        raise StructureError(message) from error
-    return answer

@@ -1,25 +1,24 @@
-"""Climbing-image nudged elastic band, for hops whose saddle cannot be found by minimisation.
+"""Climbing-image nudged elastic band, to come near the saddle of an asymmetric hop, and where no other search finds it.
 
 Source: Henkelman, Uberuaga, Jonsson, J. Chem. Phys. 113, 9901 (2000) and 113, 9978 (2000); initial path by image-dependent
 pair potential, Smidstrup et al., J. Chem. Phys. 140, 214106 (2014). The image climbs only after the band has converged to
 ten times its tolerance.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
-from seiflow.properties.migration.descent import Path
-from seiflow.properties.migration.modes import lowest_modes
-from seiflow.properties.migration.saddle import Saddle, Trial
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.mep import NEB
+    from numpy.typing import NDArray
 
 BEFORE_CLIMBING = 10.0
 OFF_THE_LINE = 0.1
@@ -29,12 +28,35 @@ DIP = 0.02
 """eV; an image this much below both its neighbours is an intermediate minimum."""
 
 
-def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> tuple[Saddle, Path]:
-    """Return the saddle at the climbing image, proved like any other, and the energies of the band.
+@dataclass(frozen=True)
+class Band:
+    """A converged band.
+
+    Attributes:
+        images: Both ends included.
+        energies: eV.
+        top: Index of the highest image, which has climbed to the saddle.
+    """
+
+    images: "tuple[Atoms, ...]"
+    energies: "NDArray[np.float64]"
+    top: int
+
+
+def highest_image(ends: Ends, engine: Engine, settings: MigrationSettings) -> "Atoms":
+    """Return the highest image of a band converged only loosely: a start near the saddle."""
+    band = _band(ends, engine, settings)
+    _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings)
+    image: Atoms = band.images[1 + int(np.argmax(band.energies[1:-1]))].copy()
+    return image
+
+
+def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Band:
+    """Return a band whose highest image has climbed to the saddle.
 
     Raises:
         ConvergenceError: if the largest force on an image stays above ``band_fmax``.
-        PhysicsError: if the band passes an intermediate minimum, or its highest image is no first-order saddle.
+        PhysicsError: if the band passes an intermediate minimum, or has no maximum between its ends.
     """
     band = _band(ends, engine, settings)
     for climb, fmax in ((False, BEFORE_CLIMBING * settings.band_fmax), (True, settings.band_fmax)):
@@ -46,13 +68,7 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> tu
     if top in (0, len(energies) - 1):
         message = "the band has no maximum between its ends: no barrier separates the two states"
         raise PhysicsError(message)
-    atoms = band.images[top].copy()
-    modes = lowest_modes(atoms, ends.mover, engine, settings.curvature_tolerance)
-    if modes.negative != 1:
-        message = f"the climbing image has {modes.negative} negative modes; a saddle has one"
-        raise PhysicsError(message)
-    trial = Trial(float(energies[top]), modes.negative, tuple(modes.curvatures.tolist()))
-    return Saddle(atoms, float(energies[top]), modes, (trial,), symmetric=False), _path(band.images, ends, energies)
+    return Band(tuple(image.copy() for image in band.images), energies, top)
 
 
 def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
@@ -88,16 +104,9 @@ def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSetti
         raise ConvergenceError(message)
 
 
-def _check_dips(energies: "np.ndarray") -> None:
+def _check_dips(energies: "NDArray[np.float64]") -> None:
     inner = energies[1:-1]
     dips = (inner < energies[:-2] - DIP) & (inner < energies[2:] - DIP)
     if dips.any():
         message = f"the band passes an intermediate minimum at image {int(dips.argmax()) + 1}: the hop is two hops"
         raise PhysicsError(message)
-
-
-def _path(images: "list[Atoms]", ends: Ends, energies: "np.ndarray") -> Path:
-    chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
-    steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in images]
-    along = [float(step @ chord) / float(np.linalg.norm(chord)) for step in steps]
-    return Path(tuple(along), tuple((energies - ends.energy_initial).tolist()))

@@ -7,10 +7,10 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
-from seiflow.properties.migration.band import climbing_band
+from seiflow.properties.migration.band import Band, climbing_band
 from seiflow.properties.migration.descent import Path, descend
 from seiflow.properties.migration.network import Hop
-from seiflow.properties.migration.saddle import Saddle, find_saddle
+from seiflow.properties.migration.saddle import Saddle, find_saddle, judged
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SYMMETRIC = "symmetric saddle"
-PLANE = "plane search"
+CLIMB = "band and climb"
 BAND = "climbing band"
 
 
@@ -88,14 +88,26 @@ def hop_barrier(
     try:
         saddle = find_saddle(ends, engine, settings)
         path = descend(saddle, ends, engine, settings)
-        method = SYMMETRIC if saddle.symmetric else PLANE
+        method = SYMMETRIC if saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError) as error:
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
-        saddle, path = climbing_band(ends, engine, settings)
+        saddle, path = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
         method = BAND
     barrier = _barrier(hop, ends, saddle, path, method, warnings)
     return barrier, Frames(ends.initial, saddle.atoms, ends.final)
+
+
+def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> tuple[Saddle, Path]:
+    """Return the saddle at the climbing image, proved like any other, and the energies of the band."""
+    saddle = judged(band.images[band.top], float(band.energies[band.top]), (), ends, engine, settings, symmetric=False)
+    if saddle.modes.negative != 1:
+        message = f"the climbing image has {saddle.modes.negative} negative modes; a saddle has one"
+        raise PhysicsError(message)
+    chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
+    steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in band.images]
+    along = tuple(float(step @ chord) / float(np.linalg.norm(chord)) for step in steps)
+    return saddle, Path(along, tuple((band.energies - ends.energy_initial).tolist()))
 
 
 def _barrier(hop: Hop, ends: Ends, saddle: Saddle, path: Path, method: str, warnings: tuple[str, ...]) -> Barrier:

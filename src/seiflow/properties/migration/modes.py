@@ -51,7 +51,7 @@ class Modes:
     certain: bool
 
 
-def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float) -> Modes:
+def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float, most: int = MOST_PRODUCTS) -> Modes:
     """Return the lowest modes of a structure.
 
     Args:
@@ -59,6 +59,7 @@ def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float) -
         mover: Index of the ion that migrates.
         engine: Evaluates forces.
         tolerance: A curvature counts as negative when below minus this, eV/Å².
+        most: Products of the Hessian with a vector allowed, one force evaluation each.
     """
     subspace = _Subspace(atoms, engine)
     for axis in range(3):
@@ -73,7 +74,7 @@ def lowest_modes(atoms: "Atoms", mover: int, engine: Engine, tolerance: float) -
         decided = negative | (values - norms > -tolerance)
         enough = negative.sum() > 1 or (decided[:2].all() and subspace.size >= FEWEST_PRODUCTS)
         engine.report(f"modes: {subspace.size} products, lowest curvatures {np.round(values, 2).tolist()} eV/Å²")
-        if enough or subspace.size >= MOST_PRODUCTS or not subspace.grow_by(residuals, np.flatnonzero(~decided[:2])):
+        if enough or subspace.size >= most or not subspace.grow_by(residuals, np.flatnonzero(~decided[:2])):
             shaped = vectors.T.reshape(-1, len(atoms), 3)
             basis, products = subspace.measured()
             return Modes(values, norms, shaped, basis, products, int(negative.sum()), bool(enough))

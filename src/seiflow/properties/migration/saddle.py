@@ -3,8 +3,8 @@
 *Symmetric hop.* An operation σ exchanges the two ends. The reaction coordinate is odd under σ, so on the manifold of
 structures that σ leaves unchanged the saddle is a minimum: one relaxation finds it.
 
-*Other hops.* The moving ion is held in a plane normal to the hop, everything else and the ion in the plane relax; the
-plane is moved until the force along the hop vanishes (regula falsi on that force). Consecutive relaxations share their Hessian.
+*Other hops.* A nudged elastic band, converged loosely, brings its highest image near the saddle; from there the structure
+climbs along its lowest mode while everything else relaxes (:mod:`~seiflow.properties.migration.climb`).
 
 Neither way proves anything about the directions it left out. :func:`find_saddle` therefore looks for the lowest modes,
 pushes the structure along the softest one off the reaction path, relaxes again, and accepts only a stationary point with
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.errors import PhysicsError
+from seiflow.properties.migration.band import highest_image
+from seiflow.properties.migration.climb import climb
 from seiflow.properties.migration.modes import Modes, lowest_modes
 from seiflow.properties.migration.states import Ends
-from seiflow.quasi_newton import Memory
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ if TYPE_CHECKING:
 MOST_PUSHES = 4
 LOWER_BY = 0.001
 """eV; a pushed structure is another saddle only if it is lower by more."""
-
-MOST_PLANES = 20
-SQRT2 = 2**0.5
-"""Forces in and along the plane are each below fmax."""
-
-BRACKET = (0.1, 0.9)
-"""Fractions of the hop between which a saddle is sought."""
 
 SYMMETRIC_PART = 0.5
 """Smallest norm of the part of a normalised mode that keeps the two ends of a hop images of each other."""
@@ -81,35 +75,48 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
         ConvergenceError: if a relaxation or the search along the hop does not converge.
     """
     symmetric = bool(ends.swaps)
-    search = symmetric_search(engine, settings) if symmetric else plane_search(ends, engine, settings)
-    middle = ends.initial.copy()
-    middle.positions = (ends.initial.positions + ends.final.positions) / 2
-    best = _judged(search(middle), (), ends, engine, settings, symmetric=symmetric)
+    if symmetric:
+        search = symmetric_search(engine, settings)
+        start = ends.initial.copy()
+        start.positions = (ends.initial.positions + ends.final.positions) / 2
+    else:
+        search = climbing_search(ends, engine, settings)
+        start = highest_image(ends, engine, settings)
+    found = search(start)
+    best = judged(found, found.get_potential_energy(), (), ends, engine, settings, symmetric=symmetric)
     for attempt in range(1, MOST_PUSHES + 1):
         if best.modes.negative == 0:
             message = "a minimum lies where the saddle was sought: the hop passes an intermediate site"
             raise PhysicsError(message)
         direction = _off_path(best, ends)
-        if best.modes.negative == 1 and (attempt > 1 or direction is None):
+        if best.modes.negative == 1 and (attempt > 1 or direction is None or not symmetric):
             return best
         if direction is None:
-            symmetric, search = False, plane_search(ends, engine, settings)
+            symmetric, search = False, climbing_search(ends, engine, settings)
             direction = best.modes.vectors[1]
         pushed = search(_pushed(best, direction, engine, attempt * settings.push))
-        if best.modes.negative == 1 and pushed.get_potential_energy() > best.energy - LOWER_BY:
+        energy = pushed.get_potential_energy()
+        if best.modes.negative == 1 and energy > best.energy - LOWER_BY:
             return best
-        best = _judged(pushed, best.trials, ends, engine, settings, symmetric=symmetric)
+        best = judged(pushed, energy, best.trials, ends, engine, settings, symmetric=symmetric)
     if best.modes.negative == 1:
         return best
     message = f"no first-order saddle after {MOST_PUSHES} pushes; negative modes left: {best.modes.negative}"
     raise PhysicsError(message)
 
 
-def _judged(
-    atoms: "Atoms", before: tuple[Trial, ...], ends: Ends, engine: Engine, settings: MigrationSettings, *, symmetric: bool
+def judged(
+    atoms: "Atoms",
+    energy: float,
+    before: tuple[Trial, ...],
+    ends: Ends,
+    engine: Engine,
+    settings: MigrationSettings,
+    *,
+    symmetric: bool,
 ) -> Saddle:
+    """Return a stationary point with its lowest modes, added to the ones met before."""
     modes = lowest_modes(atoms, ends.mover, engine, settings.curvature_tolerance)
-    energy = atoms.get_potential_energy()
     trial = Trial(energy, modes.negative, tuple(modes.curvatures.tolist()))
     return Saddle(atoms, energy, modes, (*before, trial), symmetric)
 
@@ -127,77 +134,13 @@ def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
     return search
 
 
-class HeldAlong:
-    """Constraint that holds one atom along a direction, relative to the mean of all others, so that the crystal cannot drift."""
-
-    def __init__(self, atom: int, direction: "NDArray[np.float64]", atoms: int) -> None:
-        """Hold ``atom`` of ``atoms`` along a unit vector."""
-        normal = np.tile(-direction / (atoms - 1), (atoms, 1))
-        normal[atom] = direction
-        self._normal = normal / np.linalg.norm(normal)
-
-    def adjust_positions(self, atoms: "Atoms", new: "NDArray[np.float64]") -> None:
-        """Take the held motion out of a step."""
-        step = new - atoms.positions
-        new -= np.vdot(step, self._normal) * self._normal
-
-    def adjust_forces(self, atoms: "Atoms", forces: "NDArray[np.float64]") -> None:
-        """Take the held motion out of the forces."""
-        del atoms
-        forces -= np.vdot(forces, self._normal) * self._normal
-
-    def get_removed_dof(self, atoms: "Atoms") -> int:
-        """Return how many degrees of freedom are held."""
-        del atoms
-        return 1
-
-
-def plane_search(ends: Ends, engine: Engine, settings: MigrationSettings) -> Search:
-    """Return a search that moves a plane normal to the hop until the force along the hop vanishes."""
-    chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
-    length = float(np.linalg.norm(chord))
-    held = HeldAlong(ends.mover, chord / length, len(ends.initial))
+def climbing_search(ends: Ends, engine: Engine, settings: MigrationSettings) -> Search:
+    """Return a search that climbs along the lowest mode."""
 
     def search(start: "Atoms") -> "Atoms":
-        memory = Memory()
-        atoms = start.copy()
-        low: tuple[float, float] | None = None
-        high: tuple[float, float] | None = None
-        step = atoms.positions[ends.mover] - ends.initial.positions[ends.mover]
-        position = float(step @ chord) / length**2
-        for _ in range(MOST_PLANES):
-            atoms.set_constraint(held)
-            label = f"plane at {position:.3f} of the hop"
-            atoms = engine.relax(atoms, fmax=settings.fmax, max_steps=settings.max_steps, memory=memory, label=label)
-            atoms.set_constraint()
-            forces = atoms.get_forces()
-            force = float(forces[ends.mover] @ chord) / length
-            if np.linalg.norm(forces, axis=1).max() <= SQRT2 * settings.fmax:
-                return atoms
-            if force < 0:
-                low = (position, force)
-            else:
-                high = (position, force)
-            following = _next(low, high)
-            atoms.positions[ends.mover] += (following - position) * chord
-            position = following
-        message = f"the force along the hop did not vanish in {MOST_PLANES} planes"
-        raise ConvergenceError(message)
+        return climb(start, ends.mover, engine, settings)
 
     return search
-
-
-def _next(low: tuple[float, float] | None, high: tuple[float, float] | None) -> float:
-    """Return the next plane: by regula falsi between two known ones, a step outwards before there are two."""
-    if low and high:
-        weight = float(np.clip(low[1] / (low[1] - high[1]), 0.1, 0.9))
-        return low[0] + weight * (high[0] - low[0])
-    known, step = (low, 0.12) if low else (high, -0.12)
-    position = (known[0] if known else 0.5) + step
-    if not BRACKET[0] <= position <= BRACKET[1]:
-        message = "the energy has no maximum along the hop between its ends"
-        raise PhysicsError(message)
-    return position
 
 
 def _off_path(saddle: Saddle, ends: Ends) -> "NDArray[np.float64] | None":

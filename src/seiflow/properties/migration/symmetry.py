@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seiflow.engine import SYMMETRY_TOLERANCE
 from seiflow.errors import StructureError
+from seiflow.structures.space_group import operations
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -50,15 +50,13 @@ class SiteSymmetry:
 
 def site_symmetry(supercell: "Atoms") -> SiteSymmetry:
     """Return the operations of a perfect supercell, the identity first."""
-    import spglib
-
     fractional = supercell.get_scaled_positions()
-    found = spglib.get_symmetry((supercell.cell.array, fractional, supercell.numbers), symprec=SYMMETRY_TOLERANCE)
-    rotations = np.asarray(found["rotations"])
-    translations = np.asarray(found["translations"])
-    permutations = np.array([_permutation(supercell, fractional @ W.T + w) for W, w in zip(rotations, translations, strict=True)])
+    group = operations(supercell)
+    permutations = np.array(
+        [_permutation(supercell, fractional @ W.T + w) for W, w in zip(group.rotations, group.translations, strict=True)]
+    )
     cell = supercell.cell.array
-    cartesian = np.einsum("ia,nab,bj->nij", cell.T, rotations, np.linalg.inv(cell).T)
+    cartesian = np.einsum("ia,nab,bj->nij", cell.T, group.rotations, np.linalg.inv(cell).T)
     identity = np.flatnonzero((permutations == np.arange(len(supercell))).all(axis=1))
     order = np.concatenate([identity, np.setdiff1d(np.arange(len(permutations)), identity)])
     return SiteSymmetry(cartesian[order], permutations[order])

@@ -1,0 +1,88 @@
+"""What spglib says of a structure, with one tolerance and its several ways of saying no made one error.
+
+Source: Togo, Shinohara, Tanaka, Sci. Technol. Adv. Mater. Meth. 4, 2384822 (2024).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from ase import Atoms
+from ase.utils import OldSpglibError, spglib_new_errorhandling
+
+from seiflow.errors import StructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Answer = TypeVar("Answer")
+
+SYMMETRY_TOLERANCE = 1e-3
+"""Å; how far atoms may be from their symmetric places."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Operations of a space group: a fractional coordinate x of the cell goes to W @ x + w.
+
+    Attributes:
+        rotations: W, n × 3 × 3.
+        translations: w, n × 3.
+    """
+
+    rotations: "NDArray[np.int64]"
+    translations: "NDArray[np.float64]"
+
+
+def operations(atoms: Atoms) -> Operations:
+    """Return the operations that leave a structure and its cell as they are."""
+    import spglib
+
+    found = _ask(spglib.get_symmetry, atoms)
+    return Operations(np.asarray(found["rotations"], dtype=np.int64), np.asarray(found["translations"], dtype=float))
+
+
+def space_group(atoms: Atoms) -> tuple[str, int]:
+    """Return the space group's Hermann-Mauguin symbol and its number in the International Tables."""
+    import spglib
+
+    found = _ask(spglib.get_symmetry_dataset, atoms)
+    return str(found.international), int(found.number)
+
+
+def standard_cell(atoms: Atoms, *, primitive: bool = False, idealised: bool = True) -> Atoms:
+    """Return the crystal in spglib's standard cell.
+
+    Args:
+        atoms: The crystal, in any cell.
+        primitive: Whether to return the primitive cell instead of the conventional one.
+        idealised: Whether to put atoms exactly on their sites and turn the cell into the standard orientation.
+    """
+    import spglib
+
+    def standardise(cell: object, symprec: float) -> tuple[object, object, object]:
+        found: tuple[object, object, object] = spglib.standardize_cell(
+            cell, to_primitive=primitive, no_idealize=not idealised, symprec=symprec
+        )
+        return found
+
+    lattice, positions, numbers = _ask(standardise, atoms)
+    return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
+
+
+def _ask(question: "Callable[..., Answer]", atoms: Atoms) -> "Answer":
+    import spglib
+
+    cell = (np.asarray(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
+    answer: Answer
+    try:
+        answer = spglib_new_errorhandling(question)(cell, symprec=SYMMETRY_TOLERANCE)
+    except (spglib.SpglibError, OldSpglibError) as error:
+        message = (
+            f"{atoms.get_chemical_formula()}: no space group was found within {SYMMETRY_TOLERANCE:g} Å. "
+            "Look for overlapping atoms and for a cell without volume."
+        )
+        raise StructureError(message) from error
+    return answer
