@@ -9,9 +9,8 @@ tightly. The default supercells are small, for a run of minutes; 8 (Å) is the d
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,12 +21,15 @@ from ase.optimize import BFGS
 from elasticity import CountingCalculator, relaxed_phase
 
 from seiflow.calculators.chgnet import chgnet
-from seiflow.engine import Engine
+from seiflow.engine import SYMMETRY_TOLERANCE, Engine
 from seiflow.properties.migration.hop import Barrier, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PHASES = {"LiF": "Li", "Li2O": "Li"}
 IMAGE_DISTANCE = 5.5
@@ -137,37 +139,31 @@ def compare(name: str, mobile: str, image_distance: float) -> None:
         f"matcalc, fmax {BAND_FMAX:g}": lambda: matcalc_band(band, calculator),
     }
     found = {"seiflow": own} | {label: method() for label, method in peers.items()}
-    print(
-        f"\n{name}, hop of {hop.distance_angstrom:.3f} Å, {network.atoms - 1} atoms, images {image_distance_text(network)} apart"
-    )
+    apart = f"{network.image_distance_angstrom:.2f} Å apart"
+    print(f"\n{name}, hop of {hop.distance_angstrom:.3f} Å, {network.atoms - 1} atoms, images {apart}")
     print(f"{'method':34}{'evaluations':>12}{'ratio':>8}{'seconds':>9}{'ratio':>8}{'barrier eV':>12}{'difference meV':>16}")
     for label, outcome in found.items():
+        difference = 1000 * (outcome.barrier - found[REFERENCE].barrier)
         print(
             f"{label:34}{outcome.evaluations:12d}{outcome.evaluations / own.evaluations:8.1f}{outcome.seconds:9.1f}"
-            f"{outcome.seconds / own.seconds:8.1f}{outcome.barrier:12.4f}{1000 * (outcome.barrier - found[REFERENCE].barrier):16.1f}"
+            f"{outcome.seconds / own.seconds:8.1f}{outcome.barrier:12.4f}{difference:16.1f}"
             f"{'' if outcome.converged else f'  not converged in {MOST_STEPS} steps'}",
-            flush=True,
         )
     print(
-        f"seiflow: {evidence.method}; on the line {number(evidence.straight_barrier_ev)} eV with {evidence.straight_negative_modes} "
-        f"negative modes; pushed {number(evidence.pushed_barrier_ev)} eV; saddle {evidence.offset_angstrom:.3f} Å off the line with "
-        f"{evidence.negative_modes} negative; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²"
+        f"seiflow, {evidence.method}: on the line {number(evidence.straight_barrier_ev)} eV, {evidence.straight_negative_modes} "
+        f"negative modes; pushed {number(evidence.pushed_barrier_ev)} eV, {evidence.negative_modes} negative; saddle "
+        f"{evidence.offset_angstrom:.3f} Å off the line; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²",
+        flush=True,
     )
 
 
 def primitive_cell(crystal: Atoms) -> Atoms:
     """Return the primitive cell, of which smaller supercells can be made."""
-    from phonopy.structure.atoms import PhonopyAtoms
-    from phonopy.structure.cells import get_primitive
+    import spglib
 
-    cell = PhonopyAtoms(cell=crystal.cell.array, scaled_positions=crystal.get_scaled_positions(), symbols=list(crystal.symbols))
-    found = get_primitive(cell, "auto")
-    return Atoms(found.symbols, scaled_positions=found.scaled_positions, cell=found.cell, pbc=True)
-
-
-def image_distance_text(network: Network) -> str:
-    """Return the distance with its unit."""
-    return f"{network.image_distance_angstrom:.2f} Å"
+    cell = (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers)
+    lattice, positions, numbers = spglib.find_primitive(cell, symprec=SYMMETRY_TOLERANCE)
+    return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
 def number(value: float | None) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,12 +153,18 @@ def _task(options: argparse.Namespace) -> "Task":
     if options.log:
         options.log.parent.mkdir(parents=True, exist_ok=True)
     name = "/".join([*options.output.parts[-3:-1], options.output.stem])
+    report = _Progress(options.log, name)
+
+    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
+        report(f"{category.__name__}: {message}")
+
+    warnings.showwarning = show  # type: ignore[assignment] # the two arguments used are enough
     return Task(
         structure_file=options.structure,
         calculator_file=options.calculator,
         settings=parse_settings(options.settings),
         output=options.output,
-        report=_Progress(options.log, name),
+        report=report,
     )
 
 

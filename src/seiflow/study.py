@@ -110,6 +110,9 @@ class Study:
             calculators = yield from _get_all(place, block.calculators, self.calculators)
             for calculator in calculators:
                 yield from self._calculator_problems(calculator)
+            for structure in structures:
+                yield from _structure_problems(structure, block.settings or self.config.settings, block.properties)
+            for calculator in calculators:
                 for structure in structures:
                     yield from self._pair_problems(place, structure, calculator, block)
                     settings = block.settings or self.config.settings
@@ -147,6 +150,20 @@ class Study:
             except InputError:
                 continue
         return found
+
+
+def _structure_problems(recipe: PhaseRecipe, settings: PropertySettings, properties: Sequence[PropertyName]) -> Iterator[str]:
+    """Find what is wrong with a structure by building it, and by finding its hops if their cut-off is the user's."""
+    from seiflow.structures.bulk import build_crystal
+
+    try:
+        crystal = build_crystal(recipe)
+        if "migration" in properties and recipe.mobile and settings.migration.cutoff is not None:
+            from seiflow.properties.migration.network import percolating_cutoff
+
+            percolating_cutoff(crystal, recipe.mobile, settings.migration.cutoff)
+    except SeiflowError as error:
+        yield str(error)
 
 
 def _get_all(place: str, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes

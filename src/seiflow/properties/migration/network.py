@@ -23,6 +23,10 @@ LENGTH_TOLERANCE = 1e-3
 """Å; hops whose lengths differ by less belong to one shell."""
 
 
+Pair = tuple[int, int, Offset, float]
+"""First site, second site, cell offset, distance in Å."""
+
+
 @dataclass(frozen=True)
 class Site:
     """Symmetry-equivalent sites of the mobile ion, and the one that stands for them."""
@@ -96,42 +100,42 @@ def hop_network(crystal: "Atoms", mobile: str, settings: MigrationSettings) -> N
     supercell = make_supercell(crystal, matrix)
     symmetry = site_symmetry(supercell)
     ions = np.flatnonzero(supercell.symbols == mobile)
-    pairs = _pairs(supercell, ions)
-    cutoff = _cutoff(crystal, ions, pairs, settings.cutoff)
+    cutoff = percolating_cutoff(crystal, mobile, settings.cutoff)
+    pairs = _pairs(supercell, mobile, cutoff + LENGTH_TOLERANCE)
     sites = _sites(symmetry, ions)
     orbits = {int(index): site.site for site, orbit in zip(sites, symmetry.orbits(ions), strict=True) for index in orbit}
-    hops = _classes([pair for pair in pairs if pair[3] <= cutoff + LENGTH_TOLERANCE], supercell, symmetry, orbits)
+    hops = _classes(pairs, supercell, symmetry, orbits)
     return Network(mobile, matrix, len(supercell), image_distance(supercell.cell), cutoff, tuple(sites), tuple(hops))
 
 
-Pair = tuple[int, int, Offset, float]
+def percolating_cutoff(crystal: "Atoms", mobile: str, wanted: float | None) -> float:
+    """Return the cut-off wanted, or the shortest one whose hops percolate in three dimensions.
 
-
-def _pairs(supercell: "Atoms", ions: "NDArray[np.int64]") -> list[Pair]:
-    from ase.neighborlist import neighbor_list
-
-    first, second, offsets, distances = neighbor_list("ijSd", supercell, LONGEST_HOP)
-    mobile = np.isin(first, ions) & np.isin(second, ions)
-    found = zip(first[mobile], second[mobile], offsets[mobile], distances[mobile], strict=True)
-    pairs = [(int(i), int(j), (int(s[0]), int(s[1]), int(s[2])), float(d)) for i, j, s, d in found]
-    return sorted(pairs, key=lambda pair: (round(pair[3], 3), pair[0], pair[1], pair[2]))
-
-
-def _cutoff(crystal: "Atoms", ions: "NDArray[np.int64]", pairs: list[Pair], wanted: float | None) -> float:
-    edges = [Edge(i, j, offset, distance) for i, j, offset, distance in pairs]
-    needed = thresholds(ions.tolist(), edges).dimensions[2]
+    Raises:
+        InputError: if the hops within the wanted cut-off do not percolate; it names the cut-off that does.
+    """
+    pairs = _pairs(crystal, mobile, LONGEST_HOP)
+    edges = [Edge(first, second, offset, distance) for first, second, offset, distance in pairs]
+    needed = thresholds(np.flatnonzero(crystal.symbols == mobile).tolist(), edges).dimensions[2]
     if not np.isfinite(needed):
         message = f"{crystal.get_chemical_formula()}: hops up to {LONGEST_HOP} Å form no network in three dimensions"
         raise InputError(message)
-    if wanted is None:
-        return needed
-    if wanted < needed - LENGTH_TOLERANCE:
+    if wanted is not None and wanted < needed - LENGTH_TOLERANCE:
         message = (
             f"{crystal.get_chemical_formula()}: hops up to {wanted:g} Å do not percolate in three dimensions; "
             f"the shortest cut-off that does is {needed:.3f} Å (settings: migration.cutoff, null finds it)"
         )
         raise InputError(message)
-    return wanted
+    return needed if wanted is None else wanted
+
+
+def _pairs(atoms: "Atoms", mobile: str, cutoff: float) -> list[Pair]:
+    from ase.neighborlist import neighbor_list
+
+    first, second, offsets, distances = neighbor_list("ijSd", atoms, {(mobile, mobile): cutoff})
+    found = zip(first.tolist(), second.tolist(), offsets.tolist(), distances.tolist(), strict=True)
+    pairs = [(i, j, (s[0], s[1], s[2]), d) for i, j, s, d in found]
+    return sorted(pairs, key=lambda pair: (round(pair[3], 3), pair[0], pair[1], pair[2]))
 
 
 def _sites(symmetry: SiteSymmetry, ions: "NDArray[np.int64]") -> list[Site]:
