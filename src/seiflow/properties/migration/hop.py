@@ -8,9 +8,10 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
-from seiflow.properties.migration.descent import Path, descend
+from seiflow.properties.migration.crossing import Crossing, cross
+from seiflow.properties.migration.descent import Path
 from seiflow.properties.migration.network import Hop
-from seiflow.properties.migration.saddle import Saddle, find_saddle, judged
+from seiflow.properties.migration.saddle import Saddle, judged
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
@@ -33,6 +34,7 @@ class Barrier:
         straight_negative_modes: Its negative modes; two mean that the true path bows off the line.
         pushed_barrier_ev: After the push off the line; null if pushing led back.
         offset_angstrom: How far the moving ion at the saddle is off the straight line.
+        intermediate_minima_ev: Minima passed on the way, above the initial state; the barrier is that of the higher saddle.
         path: Energies along the hop, relative to the initial state.
     """
 
@@ -51,6 +53,7 @@ class Barrier:
     negative_modes: int
     curvatures_ev_per_angstrom2: "NDArray[np.float64]"
     curvature_residuals_ev_per_angstrom2: "NDArray[np.float64]"
+    intermediate_minima_ev: tuple[float, ...]
     path: Path
     charge_state: str
     warnings: tuple[str, ...]
@@ -86,19 +89,17 @@ def hop_barrier(
     ends = hop_ends(supercell, hop, vacancies, symmetry)
     warnings: tuple[str, ...] = ()
     try:
-        saddle = find_saddle(ends, engine, settings)
-        path = descend(saddle, ends, engine, settings)
-        method = SYMMETRIC if saddle.symmetric else CLIMB
+        crossing = cross(ends, engine, settings)
+        method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError) as error:
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
-        saddle, path = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
+        crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
         method = BAND
-    barrier = _barrier(hop, ends, saddle, path, method, warnings)
-    return barrier, Frames(ends.initial, saddle.atoms, ends.final)
+    return _barrier(hop, ends, crossing, method, warnings), Frames(ends.initial, crossing.saddle.atoms, ends.final)
 
 
-def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> tuple[Saddle, Path]:
+def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
     """Return the saddle at the climbing image, proved like any other, and the energies of the band."""
     saddle = judged(band.images[band.top], float(band.energies[band.top]), (), ends, engine, settings, symmetric=False)
     if saddle.modes.negative != 1:
@@ -107,12 +108,14 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in band.images]
     along = tuple(float(step @ chord) / float(np.linalg.norm(chord)) for step in steps)
-    return saddle, Path(along, tuple((band.energies - ends.energy_initial).tolist()))
+    path = Path(along, tuple((band.energies - ends.energy_initial).tolist()))
+    return Crossing(saddle, path, (), saddle.trials)
 
 
-def _barrier(hop: Hop, ends: Ends, saddle: Saddle, path: Path, method: str, warnings: tuple[str, ...]) -> Barrier:
-    first, last = saddle.trials[0], saddle.trials[-1]
-    sought = method != BAND
+def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]) -> Barrier:
+    saddle = crossing.saddle
+    first, last = crossing.trials[0], crossing.trials[-1]
+    on_line = method != BAND and hop.symmetric
     return Barrier(
         hop=hop.hop,
         distance_angstrom=hop.distance_angstrom,
@@ -122,14 +125,15 @@ def _barrier(hop: Hop, ends: Ends, saddle: Saddle, path: Path, method: str, warn
         saddle_energy_ev=saddle.energy,
         initial_energy_ev=ends.energy_initial,
         final_energy_ev=ends.energy_final,
-        straight_barrier_ev=first.energy - ends.energy_initial if sought else None,
-        straight_negative_modes=first.negative_modes if sought else None,
-        pushed_barrier_ev=last.energy - ends.energy_initial if len(saddle.trials) > 1 else None,
+        straight_barrier_ev=first.energy - ends.energy_initial if on_line else None,
+        straight_negative_modes=first.negative_modes if on_line else None,
+        pushed_barrier_ev=last.energy - ends.energy_initial if on_line and len(crossing.trials) > 1 else None,
         offset_angstrom=_offset(ends, saddle),
         negative_modes=saddle.modes.negative,
         curvatures_ev_per_angstrom2=saddle.modes.curvatures,
         curvature_residuals_ev_per_angstrom2=saddle.modes.residuals,
-        path=path,
+        intermediate_minima_ev=tuple(energy - ends.energy_initial for energy in crossing.minima),
+        path=crossing.path,
         charge_state="neutral cell",
         warnings=warnings,
     )

@@ -67,11 +67,21 @@ class Saddle:
     symmetric: bool
 
 
+class IntermediateMinimumError(PhysicsError):
+    """A minimum lies where the saddle was sought."""
+
+    def __init__(self, minimum: Saddle) -> None:
+        """Keep the minimum, so that the two hops to and from it can be looked at."""
+        super().__init__("a minimum lies where the saddle was sought: the hop passes an intermediate site")
+        self.minimum = minimum
+
+
 def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Saddle:
     """Return a first-order saddle between two states.
 
     Raises:
-        PhysicsError: if a point without negative mode is met (an intermediate minimum), or no push leads to a saddle.
+        IntermediateMinimumError: if a point without negative mode is met: the hop is two hops.
+        PhysicsError: if no push leads to a first-order saddle.
         ConvergenceError: if a relaxation or the search along the hop does not converge.
     """
     symmetric = bool(ends.swaps)
@@ -86,19 +96,20 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
     best = judged(found, found.get_potential_energy(), (), ends, engine, settings, symmetric=symmetric)
     for attempt in range(1, MOST_PUSHES + 1):
         if best.modes.negative == 0:
-            message = "a minimum lies where the saddle was sought: the hop passes an intermediate site"
-            raise PhysicsError(message)
+            raise IntermediateMinimumError(best)
         direction = _off_path(best, ends)
         if best.modes.negative == 1 and (attempt > 1 or direction is None or not symmetric):
             return best
         if direction is None:
             symmetric, search = False, climbing_search(ends, engine, settings)
             direction = best.modes.vectors[1]
-        pushed = search(_pushed(best, direction, engine, attempt * settings.push))
+        pushed = search(_pushed(best, direction, engine, settings.push))
         energy = pushed.get_potential_energy()
         if best.modes.negative == 1 and energy > best.energy - LOWER_BY:
             return best
         best = judged(pushed, energy, best.trials, ends, engine, settings, symmetric=symmetric)
+    if best.modes.negative == 0:
+        raise IntermediateMinimumError(best)
     if best.modes.negative == 1:
         return best
     message = f"no first-order saddle after {MOST_PUSHES} pushes; negative modes left: {best.modes.negative}"
