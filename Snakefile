@@ -17,4 +17,5 @@ include: "workflows/rules/report.smk"
 rule all:
     default_target: True
     input:
+        PLAN.records,
         f"{RESULTS}/report.html",

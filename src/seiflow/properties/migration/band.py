@@ -68,7 +68,7 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Ba
     if top in (0, len(energies) - 1):
         message = "the band has no maximum between its ends: no barrier separates the two states"
         raise PhysicsError(message)
-    return Band(tuple(image.copy() for image in band.images), energies, top)
+    return Band(tuple(band.images), energies, top)
 
 
 def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":

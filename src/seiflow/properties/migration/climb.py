@@ -5,6 +5,7 @@ Hessian starts from the model of :mod:`seiflow.quasi_newton`, made exact where t
 again every few steps.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,35 +38,50 @@ def climb(start: "Atoms", mover: int, engine: Engine, settings: MigrationSetting
         start: Near the saddle.
         mover: Index of the moving ion.
         engine: Evaluates forces.
-        settings: Tolerances; the largest force at the saddle is ``fmax``.
+        settings: Tolerances. The largest force at the saddle is ``fmax``, or that of a band, ``band_fmax``, where a
+            potential that is not smooth allows no better.
 
     Raises:
-        ConvergenceError: if the force stayed above ``fmax``.
+        ConvergenceError: if the force stayed above ``band_fmax``.
     """
     atoms = start.copy()
     hessian = model_hessian(start)
+    best = _Point(atoms, np.inf)
     for _ in range(MOST_ROUNDS):
         modes = lowest_modes(atoms, mover, engine, settings.curvature_tolerance, PRODUCTS_A_ROUND)
         hessian = _measured(hessian, modes)
-        atoms, hessian, converged = _round(atoms, hessian, modes.vectors[0].ravel(), engine, settings.fmax)
-        if converged:
-            return _finished(atoms, engine)
-    message = f"climb to the saddle: forces still above {settings.fmax:g} eV/Å after {MOST_ROUNDS * STEPS_A_ROUND} steps"
+        atoms, hessian, found = _round(atoms, hessian, modes.vectors[0].ravel(), engine, settings.fmax)
+        best = min(best, found, key=lambda point: point.largest_force)
+        if best.largest_force <= settings.fmax:
+            break
+    if best.largest_force <= settings.band_fmax:
+        return _finished(best.atoms, engine)
+    message = (
+        f"climb to the saddle: largest force {best.largest_force:.3g} eV/Å at best in {MOST_ROUNDS * STEPS_A_ROUND} steps, "
+        f"wanted {settings.fmax:g}, at most {settings.band_fmax:g}"
+    )
     raise ConvergenceError(message)
+
+
+@dataclass(frozen=True)
+class _Point:
+    atoms: "Atoms"
+    largest_force: float
 
 
 def _round(
     atoms: "Atoms", hessian: "NDArray[np.float64]", followed: "NDArray[np.float64]", engine: Engine, fmax: float
-) -> tuple["Atoms", "NDArray[np.float64]", bool]:
-    """Take the steps between two measurements of the modes; stop early when the force only grows."""
+) -> tuple["Atoms", "NDArray[np.float64]", _Point]:
+    """Take the steps between two measurements of the modes; return where they end, and the best point on the way."""
     atoms = atoms.copy()
     forces = engine.evaluate(atoms).forces
     largest = float(np.linalg.norm(forces, axis=1).max())
+    best = _Point(atoms.copy(), largest)
     radius = 0.1
     for number in range(STEPS_A_ROUND):
         engine.report(f"climb: step {number}, largest force {largest:.4f} eV/Å, {engine.force_evaluations} evaluations")
         if largest <= fmax:
-            return atoms, hessian, True
+            break
         step, followed = _step(hessian, -forces.ravel(), followed, radius)
         atoms.positions += step.reshape(-1, 3)
         after = engine.evaluate(atoms).forces
@@ -73,7 +89,9 @@ def _round(
         now = float(np.linalg.norm(after, axis=1).max())
         radius = max(radius / 2, SHORTEST_STEP) if now > largest else min(radius * 1.2, LONGEST_STEP)
         forces, largest = after, now
-    return atoms, hessian, False
+        if largest < best.largest_force:
+            best = _Point(atoms.copy(), largest)
+    return atoms, hessian, best
 
 
 def _finished(atoms: "Atoms", engine: Engine) -> "Atoms":

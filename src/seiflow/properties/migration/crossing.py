@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.properties.migration.descent import Path, descend
+from seiflow.properties.migration.descent import Path, descend, has_arrived
 from seiflow.properties.migration.saddle import IntermediateMinimumError, Saddle, Trial, find_saddle
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
@@ -28,19 +28,21 @@ class Crossing:
     trials: tuple[Trial, ...]
 
 
-def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: int = 1) -> Crossing:
+def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: int = 2) -> Crossing:
     """Return the way over a hop; a hop that passes an intermediate minimum is split there, ``splits`` times at most."""
     try:
         saddle = find_saddle(ends, engine, settings)
+        path = descend(saddle, ends, engine, settings)
     except IntermediateMinimumError as error:
-        if not splits:
+        if not splits or any(has_arrived(error.minimum.atoms, end) for end in (ends.initial, ends.final)):
             raise
-        return _split(ends, error.minimum, engine, settings, splits - 1)
-    return Crossing(saddle, descend(saddle, ends, engine, settings), (), saddle.trials)
+        return _split(ends, error, engine, settings, splits - 1)
+    return Crossing(saddle, path, (), saddle.trials)
 
 
-def _split(ends: Ends, minimum: Saddle, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:
+def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:
     """Cross to the minimum and from it; if it is its own image when the ends are exchanged, the second half is an image too."""
+    minimum = error.minimum
     engine.report(f"intermediate minimum {minimum.energy - ends.energy_initial:.3f} eV above the initial state; two hops")
     first = Ends(ends.initial, minimum.atoms, ends.mover, ends.energy_initial, minimum.energy, ())
     before = cross(first, engine, settings, splits=splits)
@@ -52,7 +54,7 @@ def _split(ends: Ends, minimum: Saddle, engine: Engine, settings: MigrationSetti
         after_saddle, after_path, after_minima = after.saddle, after.path, after.minima
     path = _joined(before.path, after_path, minimum.energy - ends.energy_initial)
     saddle = max((before.saddle, after_saddle), key=lambda item: item.energy)
-    return Crossing(saddle, path, (*before.minima, minimum.energy, *after_minima), (*minimum.trials, *saddle.trials))
+    return Crossing(saddle, path, (*before.minima, minimum.energy, *after_minima), (*error.trials, *saddle.trials))
 
 
 def _mirrored(path: Path) -> Path:

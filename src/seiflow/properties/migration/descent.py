@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import PhysicsError
-from seiflow.properties.migration.saddle import Saddle
+from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, Saddle
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
 FIRST_STEP = 0.15
 """Å; largest displacement of an atom off the saddle before the relaxation starts."""
@@ -44,7 +42,7 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
     For a symmetric saddle one descent is computed and the other is its image.
 
     Raises:
-        PhysicsError: if a descent does not arrive at its end of the hop.
+        IntermediateMinimumError: if a descent does not arrive at its end of the hop.
     """
     reaction = saddle.modes.vectors[0]
     reaction = reaction / np.linalg.norm(reaction, axis=1).max()
@@ -66,7 +64,8 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
         start = saddle.atoms.copy()
         start.positions += sign * FIRST_STEP * reaction
         arrived = engine.relax(start, fmax=FMAX, max_steps=settings.max_steps, watch=note, label=f"descent to the {name} state")
-        _check_arrival(arrived, end, name)
+        if not has_arrived(arrived, end):
+            raise IntermediateMinimumError(_minimum(arrived, engine, settings))
         points += _downhill(trail, sign * towards_final)
     if saddle.symmetric:
         points += [(length - along, energy) for along, energy in points[1:]]
@@ -83,15 +82,14 @@ def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[
     return kept
 
 
-def _check_arrival(arrived: "Atoms", end: "Atoms", name: str) -> None:
-    gaps: NDArray[np.float64] = np.linalg.norm(arrived.positions - end.positions, axis=1)
-    if gaps.max() > ARRIVED:
-        atom = int(gaps.argmax())
-        message = (
-            f"the path from the saddle does not lead to the {name} state: atom {atom} ({end.symbols[atom]}) ends "
-            f"{gaps[atom]:.2f} Å from its place there; the hop falls into another minimum"
-        )
-        raise PhysicsError(message)
+def has_arrived(atoms: "Atoms", end: "Atoms") -> bool:
+    """Tell whether every atom is in the place it has in an end state."""
+    return bool(np.linalg.norm(atoms.positions - end.positions, axis=1).max() < ARRIVED)
+
+
+def _minimum(atoms: "Atoms", engine: Engine, settings: MigrationSettings) -> Minimum:
+    relaxed = engine.relax(atoms, fmax=settings.fmax, max_steps=settings.max_steps, label="intermediate minimum")
+    return Minimum(relaxed, relaxed.get_potential_energy(), symmetric=False)
 
 
 def _path(points: list[tuple[float, float]], zero: float) -> Path:

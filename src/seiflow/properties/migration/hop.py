@@ -34,6 +34,7 @@ class Barrier:
         straight_negative_modes: Its negative modes; two mean that the true path bows off the line.
         pushed_barrier_ev: After the push off the line; null if pushing led back.
         offset_angstrom: How far the moving ion at the saddle is off the straight line.
+        largest_force_ev_per_angstrom: At the saddle.
         intermediate_minima_ev: Minima passed on the way, above the initial state; the barrier is that of the higher saddle.
         path: Energies along the hop, relative to the initial state.
     """
@@ -50,6 +51,7 @@ class Barrier:
     straight_negative_modes: int | None
     pushed_barrier_ev: float | None
     offset_angstrom: float
+    largest_force_ev_per_angstrom: float
     negative_modes: int
     curvatures_ev_per_angstrom2: "NDArray[np.float64]"
     curvature_residuals_ev_per_angstrom2: "NDArray[np.float64]"
@@ -96,7 +98,21 @@ def hop_barrier(
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
         crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
         method = BAND
-    return _barrier(hop, ends, crossing, method, warnings), Frames(ends.initial, crossing.saddle.atoms, ends.final)
+    frames = Frames(
+        _with_energy(ends.initial, ends.energy_initial),
+        _with_energy(crossing.saddle.atoms, crossing.saddle.energy),
+        _with_energy(ends.final, ends.energy_final),
+    )
+    return _barrier(hop, ends, crossing, method, warnings), frames
+
+
+def _with_energy(atoms: "Atoms", energy: float) -> "Atoms":
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    copy = atoms.copy()
+    copy.set_constraint()
+    copy.calc = SinglePointCalculator(copy, energy=energy)
+    return copy
 
 
 def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
@@ -129,6 +145,7 @@ def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tu
         straight_negative_modes=first.negative_modes if on_line else None,
         pushed_barrier_ev=last.energy - ends.energy_initial if on_line and len(crossing.trials) > 1 else None,
         offset_angstrom=_offset(ends, saddle),
+        largest_force_ev_per_angstrom=saddle.largest_force,
         negative_modes=saddle.modes.negative,
         curvatures_ev_per_angstrom2=saddle.modes.curvatures,
         curvature_residuals_ev_per_angstrom2=saddle.modes.residuals,

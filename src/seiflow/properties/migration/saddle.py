@@ -55,6 +55,7 @@ class Saddle:
     Attributes:
         atoms: The structure.
         energy: eV.
+        largest_force: On an atom, eV/Å.
         modes: Its lowest modes; the first one is the reaction coordinate.
         trials: Every stationary point met, the one on the symmetry line first, the saddle last.
         symmetric: Whether the saddle is its own image when the ends are exchanged.
@@ -62,18 +63,29 @@ class Saddle:
 
     atoms: "Atoms"
     energy: float
+    largest_force: float
     modes: Modes
     trials: tuple[Trial, ...]
     symmetric: bool
 
 
-class IntermediateMinimumError(PhysicsError):
-    """A minimum lies where the saddle was sought."""
+@dataclass(frozen=True)
+class Minimum:
+    """An intermediate minimum: structure, energy (eV), and whether it is its own image when the ends are exchanged."""
 
-    def __init__(self, minimum: Saddle) -> None:
-        """Keep the minimum, so that the two hops to and from it can be looked at."""
-        super().__init__("a minimum lies where the saddle was sought: the hop passes an intermediate site")
+    atoms: "Atoms"
+    energy: float
+    symmetric: bool
+
+
+class IntermediateMinimumError(PhysicsError):
+    """The hop passes an intermediate minimum, which is kept so that the hops to and from it can be looked at."""
+
+    def __init__(self, minimum: Minimum, trials: tuple[Trial, ...] = ()) -> None:
+        """Keep the minimum and the stationary points met before it."""
+        super().__init__("the hop passes an intermediate minimum")
         self.minimum = minimum
+        self.trials = trials
 
 
 def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Saddle:
@@ -96,7 +108,7 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
     best = judged(found, found.get_potential_energy(), (), ends, engine, settings, symmetric=symmetric)
     for attempt in range(1, MOST_PUSHES + 1):
         if best.modes.negative == 0:
-            raise IntermediateMinimumError(best)
+            raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
         direction = _off_path(best, ends)
         if best.modes.negative == 1 and (attempt > 1 or direction is None or not symmetric):
             return best
@@ -109,7 +121,7 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
             return best
         best = judged(pushed, energy, best.trials, ends, engine, settings, symmetric=symmetric)
     if best.modes.negative == 0:
-        raise IntermediateMinimumError(best)
+        raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
     if best.modes.negative == 1:
         return best
     message = f"no first-order saddle after {MOST_PUSHES} pushes; negative modes left: {best.modes.negative}"
@@ -127,9 +139,10 @@ def judged(
     symmetric: bool,
 ) -> Saddle:
     """Return a stationary point with its lowest modes, added to the ones met before."""
+    largest = float(np.linalg.norm(engine.evaluate(atoms).forces, axis=1).max())
     modes = lowest_modes(atoms, ends.mover, engine, settings.curvature_tolerance)
     trial = Trial(energy, modes.negative, tuple(modes.curvatures.tolist()))
-    return Saddle(atoms, energy, modes, (*before, trial), symmetric)
+    return Saddle(atoms, energy, largest, modes, (*before, trial), symmetric)
 
 
 def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
