@@ -262,12 +262,16 @@ def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
 
 def _list(options: argparse.Namespace) -> None:
     from seiflow.calculators.recipes import calculator_shelf
-    from seiflow.shelves import structure_shelf
+    from seiflow.shelves import boundary_shelf, structure_shelf
 
-    for heading, shelf in (("structures", structure_shelf(options.library)), ("calculators", calculator_shelf(options.library))):
+    for heading, shelf in (
+        ("structures", structure_shelf(options.library)),
+        ("grain boundaries", boundary_shelf(options.library)),
+        ("calculators", calculator_shelf(options.library)),
+    ):
         print(heading)
         for name in shelf.names:
-            print(f"  {name:16s} {shelf.get(name).summary}")
+            print(f"  {name:18s} {shelf.get(name).summary}")
 
 
 def _schema(options: argparse.Namespace) -> None:

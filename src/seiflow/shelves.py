@@ -1,5 +1,6 @@
 """Recipes found by name: first in the user's own folders, then among those that come with the package."""
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Generic, TypeVar
 
 from seiflow.documents import load, nearest
 from seiflow.errors import RecipeError
-from seiflow.structures.recipes import PhaseRecipe, Recipe
+from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe, Recipe
 
 Kind = TypeVar("Kind", bound=Recipe)
 
@@ -25,10 +26,12 @@ class Shelf(Generic[Kind]):
         model: The type of the recipes.
         what: What one is called in messages.
         folders: Searched with their subfolders, in this order; the first that has a name wins.
+        kind: Only recipes of this kind are found, where folders hold several.
     """
 
-    def __init__(self, model: type[Kind], what: str, folders: Sequence[Path]) -> None:
+    def __init__(self, model: type[Kind], what: str, folders: Sequence[Path], kind: str | None = None) -> None:
         """Remember where to look; nothing is read yet."""
+        self._kind = kind
         self._model = model
         self._what = what
         self._folders = tuple(folders)
@@ -38,7 +41,8 @@ class Shelf(Generic[Kind]):
         found: dict[str, Path] = {}
         for folder in self._folders:
             for path in sorted(folder.rglob("*.yaml")):
-                found.setdefault(path.stem, path)
+                if self._kind is None or _kind(path) == self._kind:
+                    found.setdefault(path.stem, path)
         return found
 
     @property
@@ -69,5 +73,23 @@ def load_recipe(path: Path, model: type[Kind]) -> Kind:
 
 
 def structure_shelf(folders: Sequence[Path] = ()) -> Shelf[PhaseRecipe]:
-    """Return the structures of the user's folders and of the package."""
-    return Shelf(PhaseRecipe, "structure", [*(folder / "structures" for folder in folders), data_folder("structures")])
+    """Return the phases of the user's folders and of the package."""
+    return Shelf(PhaseRecipe, "structure", _structure_folders(folders), "phase")
+
+
+def boundary_shelf(folders: Sequence[Path] = ()) -> Shelf[GrainBoundaryRecipe]:
+    """Return the grain boundaries of the user's folders and of the package."""
+    return Shelf(GrainBoundaryRecipe, "grain boundary", _structure_folders(folders), "grain_boundary")
+
+
+def _structure_folders(folders: Sequence[Path]) -> list[Path]:
+    return [*(folder / "structures" for folder in folders), data_folder("structures")]
+
+
+def _kind(path: Path) -> str:
+    """Return what kind of structure a recipe says it is, without reading all of it as YAML; a phase need not say."""
+    try:
+        found = re.search(r"^kind:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return "phase"
+    return found[1] if found else "phase"

@@ -2,7 +2,7 @@
 
 from functools import reduce
 from math import gcd
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from ase.data import atomic_numbers
 from ase.formula import Formula
@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Length = Annotated[float, Field(gt=0)]
 Angle = Annotated[float, Field(gt=0, lt=180)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9.+-]*$"
+MILLER_INDICES = 3
 
 
 class Recipe(BaseModel):
@@ -64,7 +68,8 @@ class Source(Recipe):
 class PhaseRecipe(Recipe):
     """A crystalline phase."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$", description="what the structure is called in studies and results")
+    kind: Literal["phase"] = Field("phase", description="phase")
+    name: str = Field(pattern=NAME, description="what the structure is called in studies and results")
     summary: str = Field(description="one sentence for lists")
     formula: str = Field(description="reduced formula unit")
     space_group: int = Field(ge=1, le=230, description="International Tables number")
@@ -113,6 +118,65 @@ class PhaseRecipe(Recipe):
     def composition(self) -> dict[str, int]:
         """Atoms of each species in one formula unit."""
         return dict(Formula(self.formula).count())
+
+
+class GrainBoundaryRecipe(Recipe):
+    """Two grains of one phase that meet in a plane; the cell is periodic and holds two boundaries."""
+
+    kind: Literal["grain_boundary"] = Field(description="grain_boundary")
+    name: str = Field(pattern=NAME, description="what the structure is called in studies and results")
+    summary: str = Field(description="one sentence for lists")
+    phase: str = Field(description="name of the phase's recipe")
+    plane: tuple[int, int, int] = Field(description="Miller indices of the boundary in the conventional cell, whole numbers")
+    type: Literal["mirror", "twofold", "twist"] = Field(
+        description="how the second grain follows from the first: mirrored in the plane, or turned about its normal by half a "
+        "turn, or by the angle of a coincidence lattice"
+    )
+    sigma: int | None = Field(None, gt=1, description="of the coincidence lattice; for twist boundaries only")
+    thickness_angstrom: Length = Field(10.0, description="least thickness of a grain")
+    termination: int = Field(0, ge=0, description="where to cut; the number in the list of the plane's terminations")
+    faces: Literal["like", "unlike"] | None = Field(
+        None,
+        description="whether the same face of both grains or opposite ones meet; by default those that leave the boundaries "
+        "without charge",
+    )
+    translation: tuple[Fraction, Fraction] = Field(
+        (0.0, 0.0), description="of the second grain, in fractions of the two vectors of the boundary's net"
+    )
+    gap_angstrom: float | None = Field(
+        None,
+        ge=-5,
+        le=20,
+        description="room added at each boundary to the spacing of the crystal; by default the least that leaves no ions of "
+        "the two grains closer than in the crystal",
+    )
+
+    @field_validator("plane", mode="before")
+    @classmethod
+    def _is_plane(cls, value: object) -> object:
+        numbers = list(value) if isinstance(value, list | tuple) else []
+        if len(numbers) != MILLER_INDICES or not all(type(number) is int for number in numbers):
+            message = f"{value} is no plane; give three whole numbers, the Miller indices in the conventional cell, as [2, 1, 0]"
+            raise ValueError(message)
+        if not any(numbers):
+            message = "(0 0 0) has no direction; at least one index must differ from zero"
+            raise ValueError(message)
+        divisor = gcd(*numbers)
+        if divisor > 1:
+            message = f"{numbers} has the common divisor {divisor}; write {[number // divisor for number in numbers]}"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _sigma_goes_with_twist(self) -> Self:
+        if (self.sigma is not None) != (self.type == "twist"):
+            state = "needs sigma, the index of its coincidence lattice" if self.type == "twist" else "takes no sigma"
+            message = f"a {self.type} boundary {state}"
+            raise ValueError(message)
+        if self.type == "twist" and self.faces == "like":
+            message = "the grains of a twist boundary meet with opposite faces; leave faces out"
+            raise ValueError(message)
+        return self
 
 
 def _listed(symbols: "dict[str, int] | set[str]") -> str:

@@ -1,0 +1,305 @@
+"""A crystal seen as a stack of lattice planes: the net of a plane, the step to the next one, and the whole units between.
+
+The cell of one layer is spanned by the two shortest vectors of the plane's net and one vector to the next lattice plane. It
+is a primitive cell of the crystal, so any number of layers, cut at any height, holds whole formula units.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.errors import InputError, StructureError
+from seiflow.structures.recipes import Polyatomic
+from seiflow.structures.space_group import SYMMETRY_TOLERANCE, operations
+from seiflow.structures.units import find_units
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+Plane = tuple[int, int, int]
+
+FLAT = 0.1
+"""Å; units whose heights differ by less lie in one sheet, between which no cut is made."""
+
+HALF = 0.5 - 1e-6
+"""Ties of a rounding are broken the same way on every machine."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the crystal that keeps the plane.
+
+    Attributes:
+        turn: What it does in the plane, 2 × 2, Cartesian.
+        flips: Whether it turns the normal round.
+        rise: Height it adds, in layers, after turning.
+    """
+
+    turn: "NDArray[np.float64]"
+    flips: bool
+    rise: float
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Units at one height.
+
+    Attributes:
+        height: In layers, from 0 to 1.
+        atoms: Indices into the atoms of the layer.
+        places: Fractional coordinates of these atoms in the cell of the layer, units in one piece, n × 3.
+    """
+
+    height: float
+    atoms: "NDArray[np.int64]"
+    places: "NDArray[np.float64]"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The stack.
+
+    Attributes:
+        plane: Miller indices in the conventional cell.
+        cell: Rows: two shortest vectors of the net (the first along x, both in the xy plane), vector to the next plane; Å.
+        symbols: Species of the atoms of one layer.
+        sheets: By ascending height.
+        operations: Those of the crystal that keep the plane.
+    """
+
+    plane: Plane
+    cell: "NDArray[np.float64]"
+    symbols: tuple[str, ...]
+    sheets: tuple[Sheet, ...]
+    operations: tuple[Operation, ...]
+
+    @property
+    def spacing(self) -> float:
+        """Distance between lattice planes, Å."""
+        return float(self.cell[2, 2])
+
+    @property
+    def area(self) -> float:
+        """Area of the cell of the net, Å²."""
+        return float(self.cell[0, 0] * self.cell[1, 1])
+
+
+def layers(crystal: "Atoms", plane: Sequence[int], groups: Sequence[Polyatomic] = ()) -> Layers:
+    """Return the stack of a plane.
+
+    Args:
+        crystal: The crystal in the cell in which ``plane`` is counted.
+        plane: Miller indices, whole numbers.
+        groups: Polyatomic groups to keep whole.
+
+    Raises:
+        InputError: if ``plane`` is none.
+        StructureError: if every cut parallel to the plane goes through a group; names planes without that.
+    """
+    miller = checked_plane(plane)
+    lattice, basis = _oriented(crystal, miller)
+    layer = _layer_atoms(crystal, lattice, basis)
+    units = find_units(layer, groups)
+    if any(shift[2] for shifts in units.endless.values() for shift in shifts):
+        raise StructureError(_cut_message(crystal, miller, groups))
+    places = layer.get_scaled_positions(wrap=False) + units.offsets
+    sheets = _sheets(places, units.labels, float(layer.cell[2, 2]))
+    kept = _operations(crystal, miller, lattice @ np.asarray(crystal.cell))
+    return Layers(miller, np.asarray(layer.cell), tuple(layer.get_chemical_symbols()), sheets, kept)
+
+
+def checked_plane(plane: Sequence[int]) -> Plane:
+    """Return Miller indices without common divisor.
+
+    Raises:
+        InputError: if there are not three whole numbers, or all are zero, or they have a common divisor.
+    """
+    numbers = list(plane)
+    if len(numbers) != 3 or any(isinstance(value, bool) or value != round(value) for value in numbers):  # noqa: PLR2004 - hkl
+        message = f"plane {_shown(numbers)}: three whole numbers are wanted, the Miller indices in the conventional cell"
+        raise InputError(message)
+    h, k, l = (round(value) for value in numbers)  # noqa: E741 - as crystallographers call it
+    divisor = int(np.gcd.reduce([h, k, l]))
+    if divisor == 0:
+        message = "plane (0 0 0) has no direction; at least one index must differ from zero"
+        raise InputError(message)
+    if divisor > 1:
+        smaller = _shown([h // divisor, k // divisor, l // divisor])
+        message = f"plane {_shown(numbers)} has the common divisor {divisor}; write {smaller}"
+        raise InputError(message)
+    return h, k, l
+
+
+def lattice_basis(generators: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Return a basis, in Hermite normal form, of the lattice of all whole combinations of integer vectors (rows)."""
+    rows = [np.array(row, dtype=np.int64) for row in generators]
+    basis: list[NDArray[np.int64]] = []
+    for column in range(generators.shape[1]):
+        while True:
+            alive = sorted((row for row in rows if row[column]), key=lambda row: abs(int(row[column])))
+            if len(alive) <= 1:
+                break
+            rows = [row for row in rows if not row[column]] + [alive[0]]
+            rows += [row - (row[column] // alive[0][column]) * alive[0] for row in alive[1:]]
+        if alive:
+            pivot = alive[0] * int(np.sign(alive[0][column]))
+            rows = [row for row in rows if not row[column]]
+            basis = [row - (row[column] // pivot[column]) * pivot for row in basis]
+            basis.append(pivot)
+    return np.array(basis)
+
+
+def reduced_net(vectors: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """Return the 2 × 2 integer matrix that turns two vectors (rows, any dimension) into the shortest basis of their net."""
+    steps = np.eye(2, dtype=np.int64)
+    while True:
+        a, b = steps @ vectors
+        if a @ a > b @ b + 1e-6:
+            steps = steps[::-1]
+            continue
+        times = int(np.ceil(a @ b / (a @ a) - HALF))
+        if times == 0:
+            return steps
+        steps = np.array([steps[0], steps[1] - times * steps[0]])
+
+
+def _oriented(crystal: "Atoms", plane: Plane) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """Return the layer's lattice vectors in fractional coordinates of the crystal's cell, and its Cartesian cell turned flat."""
+    centring = _primitive(crystal)
+    scale = len(operations(crystal).rotations)
+    indices = np.rint(centring * scale @ np.array(plane)).astype(np.int64)
+    unimodular = _stacking(indices // np.gcd.reduce(indices))
+    lattice = unimodular @ centring
+    cell = np.asarray(crystal.cell)
+    net = reduced_net(lattice[:2] @ cell)
+    lattice = np.vstack([net @ lattice[:2], lattice[2:]])
+    if np.linalg.det(lattice @ cell) < 0:
+        lattice[1] *= -1
+    a, b, c = lattice @ cell
+    slide = np.linalg.lstsq(np.array([a, b]).T, c, rcond=None)[0]
+    lattice[2] -= np.ceil(slide - HALF) @ lattice[:2]
+    return lattice, _flat(lattice @ cell)
+
+
+def _primitive(crystal: "Atoms") -> "NDArray[np.float64]":
+    """Return a primitive basis in fractional coordinates of the crystal's cell."""
+    found = operations(crystal)
+    shifts = found.translations[(found.rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
+    number = len(shifts)
+    generators = np.vstack([np.rint(shifts * number).astype(np.int64), number * np.eye(3, dtype=np.int64)])
+    return lattice_basis(generators) / number
+
+
+def _stacking(indices: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Return a unimodular matrix whose first two rows lie in the plane of ``indices`` and whose third climbs by one."""
+    steps = np.eye(3, dtype=np.int64)
+    heights = indices.copy()
+    while np.count_nonzero(heights) > 1:
+        least = min(np.flatnonzero(heights), key=lambda item: (abs(int(heights[item])), item))
+        times = heights // heights[least]
+        times[least] = 0
+        steps -= np.outer(times, steps[least])
+        heights = steps @ indices
+    last = int(np.flatnonzero(heights)[0])
+    others = [item for item in range(3) if item != last]
+    return np.array([steps[others[0]], steps[others[1]], steps[last] * heights[last]])
+
+
+def _flat(cell: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Turn a cell so that its first vector lies along x and its second in the xy plane."""
+    frame = _frame(cell)
+    turned = cell @ frame.T
+    turned[0, 1:] = turned[1, 2] = 0.0
+    return np.asarray(turned)
+
+
+def _frame(cell: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    x = cell[0] / np.linalg.norm(cell[0])
+    z = np.cross(cell[0], cell[1])
+    z /= np.linalg.norm(z)
+    return np.array([x, np.cross(z, x), z])
+
+
+def _layer_atoms(crystal: "Atoms", lattice: "NDArray[np.float64]", cell: "NDArray[np.float64]") -> "Atoms":
+    """Return the atoms of one layer: those of the crystal's cell, folded into the primitive one, each once."""
+    from ase import Atoms
+
+    places = crystal.get_scaled_positions() @ np.linalg.inv(lattice)
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        difference = places[kept] - place
+        distances = np.linalg.norm((difference - np.rint(difference)) @ cell, axis=1)
+        if not (distances < 10 * SYMMETRY_TOLERANCE).any():
+            kept.append(index)
+    folded = places[kept] - np.floor(places[kept] + 1e-6)
+    return Atoms(numbers=crystal.numbers[kept], scaled_positions=folded, cell=cell, pbc=True)
+
+
+def _sheets(places: "NDArray[np.float64]", labels: "NDArray[np.int64]", spacing: float) -> tuple[Sheet, ...]:
+    moved, heights = places.copy(), {}
+    for label in np.unique(labels):
+        members = labels == label
+        middle = float(places[members, 2].mean())
+        moved[members, 2] -= np.floor(middle + 1e-6)
+        heights[int(label)] = middle - np.floor(middle + 1e-6)
+    order = sorted(heights, key=lambda label: (round(heights[label], 6), label))
+    together = [[order[0]]]
+    for one, other in itertools.pairwise(order):
+        if (heights[other] - heights[one]) * spacing < FLAT:
+            together[-1].append(other)
+        else:
+            together.append([other])
+    if len(together) > 1 and (heights[order[0]] + 1 - heights[order[-1]]) * spacing < FLAT:
+        below = together.pop()
+        moved[np.isin(labels, below), 2] -= 1
+        heights |= {label: heights[label] - 1 for label in below}
+        together[0] = below + together[0]
+    sheets = []
+    for group in together:
+        atoms = np.flatnonzero(np.isin(labels, group))
+        sheets.append(Sheet(float(np.mean([heights[label] for label in group])), atoms, moved[atoms]))
+    return tuple(sheets)
+
+
+def _operations(crystal: "Atoms", plane: Plane, conventional: "NDArray[np.float64]") -> tuple[Operation, ...]:
+    """Return the operations that map the plane onto itself, those that do not flip it first, the identity leading."""
+    found = operations(crystal)
+    cell = np.asarray(crystal.cell)
+    frame = _frame(conventional)
+    miller = np.array(plane)
+    step = np.linalg.solve(cell.T, conventional[2]) @ miller
+    kept = {}
+    for rotation, shift in zip(found.rotations, found.translations, strict=True):
+        mapped = miller @ rotation
+        if not (mapped == miller).all() and not (mapped == -miller).all():
+            continue
+        flips = bool((mapped == -miller).all())
+        turn = frame @ (cell.T @ rotation @ np.linalg.inv(cell.T)) @ frame.T
+        rise = float(miller @ shift / step)
+        rise = round(rise - np.floor(rise + 1e-6), 6)
+        key = (flips, tuple((-turn[:2, :2]).round(6).ravel().tolist()), rise)
+        kept[key] = Operation(turn[:2, :2], flips, rise)
+    return tuple(kept[key] for key in sorted(kept))
+
+
+def _cut_message(crystal: "Atoms", plane: Plane, groups: Sequence[Polyatomic]) -> str:
+    names = ", ".join(group.name for group in groups)
+    working = []
+    around = itertools.product((-1, 0, 1), (-1, 0, 1), (-1, 0, 1))
+    for other in sorted(around, key=lambda item: (sum(map(abs, item)), [-x for x in item])):
+        if not any(other) or next(value for value in other if value) < 0:
+            continue
+        lattice, basis = _oriented(crystal, other)
+        endless = find_units(_layer_atoms(crystal, lattice, basis), groups).endless
+        if not any(shift[2] for shifts in endless.values() for shift in shifts):
+            working.append(_shown(other))
+    advice = f"these planes cut none: {', '.join(working)}" if working else "so does every plane with indices up to 1"
+    return f"plane {_shown(plane)}: every termination cuts a {names}; {advice}"
+
+
+def _shown(plane: Sequence[float]) -> str:
+    return "(" + " ".join(f"{value:g}" for value in plane) + ")"

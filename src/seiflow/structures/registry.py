@@ -1,0 +1,177 @@
+"""Registry search: how the second grain lies on the first.
+
+Every termination of the plane is tried with like and unlike faces, a grid of translations reduced by symmetry, and a few gaps
+from the least that keeps ions apart. The grains stay rigid. A cheap model ranks what is found; the best few, each a different
+structure, are for a calculator to judge.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.errors import StructureError
+from seiflow.structures.bicrystal import Bicrystal, Faces, PairsAcross, bicrystal, contact_gap, faces_across, put_together
+from seiflow.structures.checks import inspect
+from seiflow.structures.grain_boundary import least_distances
+from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
+from seiflow.structures.layers import HALF, Layers, layers
+from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+from seiflow.structures.slab import terminations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+GAPS = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4)
+"""Å; tried on top of the least gap that keeps ions apart."""
+
+SAME_SCORE = 1e-3
+"""J/m²."""
+
+SAME_GAP = 2e-3
+"""Å."""
+
+J_PER_M2 = 16.0217663
+"""Of one eV/Å²."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A registry worth computing.
+
+    Attributes:
+        recipe: The recipe with termination, faces, translation and gap filled in.
+        score_j_per_m2: Energy of the boundary with rigid grains in the cheap model.
+        atoms: The structure.
+    """
+
+    recipe: GrainBoundaryRecipe
+    score_j_per_m2: float
+    atoms: "Atoms"
+
+
+@dataclass(frozen=True)
+class _Found:
+    score: float
+    termination: int
+    faces: Faces
+    fractions: tuple[float, float]
+    gap: float
+    grains: Bicrystal
+
+
+def registry_candidates(
+    recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: "Atoms", *, best: int = 5, step: float = 0.7
+) -> list[Candidate]:
+    """Return the best registries of a boundary, the best first.
+
+    Args:
+        recipe: Plane, type, Σ and thickness are taken from it, the rest is searched.
+        phase: The recipe of its phase.
+        crystal: Conventional cell of the phase, as built or relaxed.
+        best: How many to return.
+        step: Largest step of the grid of translations, Å.
+
+    Raises:
+        StructureError: if no registry gives a sound structure.
+    """
+    stack = layers(crystal, recipe.plane, phase.polyatomic)
+    model = ionic_model(crystal, phase)
+    found: list[_Found] = []
+    meetings: tuple[Faces, ...] = _meetings(recipe, stack)
+    for (index, termination), faces in itertools.product(enumerate(terminations(stack, phase.charges)), meetings):
+        if termination.tasker == "III" and faces == "like":
+            continue
+        grains = bicrystal(stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma)
+        found += _scored(grains, index, faces, model, least_distances(grains.symbols, phase, crystal), step)
+    found.sort(key=lambda item: (round(item.score, 4), item.termination, item.faces, item.fractions, item.gap))
+    return _distinct(found, recipe, phase, best)
+
+
+def _meetings(recipe: GrainBoundaryRecipe, stack: Layers) -> tuple[Faces, ...]:
+    """Return which faces can meet: both ways only where a symmetry turns the crystal upside down."""
+    if any(operation.flips for operation in stack.operations) and recipe.type != "twist":
+        return ("like", "unlike")
+    return ("like",) if recipe.type == "mirror" else ("unlike",)
+
+
+def translations(grains: Bicrystal, step: float) -> "list[NDArray[np.float64]]":
+    """Return a grid of translations (Å) that starts at none and holds one of each set of equivalent ones."""
+    numbers = [2 * int(np.ceil(length / step / 2)) for length in np.linalg.norm(grains.shifts, axis=1)]
+    if abs(numbers[0] - numbers[1]) <= 2:  # noqa: PLR2004 - a symmetry that swaps the vectors keeps the grid
+        numbers = [max(numbers)] * 2
+    seen: set[tuple[int, int]] = set()
+    chosen = []
+    to_grid = np.linalg.inv(grains.shifts) * numbers
+    for point in itertools.product(*map(range, numbers)):
+        if point in seen:
+            continue
+        shift = (np.array(point) / numbers) @ grains.shifts
+        chosen.append(shift)
+        for matrix in grains.equal_shifts:
+            image = (matrix @ shift) @ to_grid
+            if np.allclose(image, np.rint(image), atol=1e-3):
+                a, b = (int(value) for value in np.rint(image).astype(int) % numbers)
+                seen.add((a, b))
+    return chosen
+
+
+def _scored(
+    grains: Bicrystal, index: int, faces: Faces, model: IonicModel, least: "NDArray[np.float64]", step: float
+) -> "Iterator[_Found]":
+    """Yield each translation with its best gap."""
+    apart = put_together(grains, np.zeros(2), 2 * CUTOFF)
+    units = len(apart) / sum(model.phase.composition.values())
+    excess = model.energy(apart) - units * model.crystal_energy
+    kinds = model.kinds(grains.symbols)
+    for shift in translations(grains, step):
+        least_gap = contact_gap(grains, shift, least)
+        fractions = shift @ np.linalg.inv(grains.net)
+        fractions -= np.ceil(fractions - HALF)
+        a, b = (float(round(value % 1.0, 6)) % 1.0 for value in fractions)
+        boundaries = faces_across(grains, shift, CUTOFF)
+        energies = np.array([_energy_across(boundaries, least_gap + more, model, kinds) for more in GAPS])
+        chosen = int(energies.argmin())
+        score = (excess + 2 / len(boundaries) * float(energies[chosen])) / (2 * grains.area) * J_PER_M2
+        yield _Found(score, index, faces, (a, b), round(least_gap + GAPS[chosen], 3), grains)
+
+
+def _energy_across(boundaries: "Sequence[PairsAcross]", gap: float, model: IonicModel, kinds: "NDArray[np.int64]") -> float:
+    total = 0.0
+    for pairs in boundaries:
+        distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
+        near = distances < CUTOFF
+        total += float(model.tabulated(kinds[pairs.first[near]], kinds[pairs.second[near]], distances[near]).sum())
+    return total
+
+
+def _the_same(found: _Found, kept: Candidate) -> bool:
+    """Tell whether two registries differ by symmetry only: to the last digit the model finds them equal."""
+    close = abs(found.score - kept.score_j_per_m2) < SAME_SCORE
+    return close and abs(found.gap - (kept.recipe.gap_angstrom or 0.0)) < SAME_GAP
+
+
+def _distinct(found: list[_Found], recipe: GrainBoundaryRecipe, phase: PhaseRecipe, best: int) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for item in found:
+        if len(kept) == best:
+            break
+        atoms = put_together(item.grains, np.array(item.fractions) @ item.grains.net, item.gap)
+        if any(_the_same(item, other) for other in kept) or inspect(atoms, phase).problems:
+            continue
+        filled = {
+            "termination": item.termination,
+            "faces": item.faces if recipe.type != "twist" else None,
+            "translation": item.fractions,
+            "gap_angstrom": item.gap,
+        }
+        chosen = GrainBoundaryRecipe.model_validate(recipe.model_dump() | filled)
+        kept.append(Candidate(chosen, item.score, atoms))
+    if not kept:
+        message = f"{recipe.name}: no registry of {recipe.plane} gives a sound structure; refine the grid of translations"
+        raise StructureError(message)
+    return kept
