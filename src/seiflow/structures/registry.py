@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.errors import StructureError
-from seiflow.structures.bicrystal import Bicrystal, Faces, PairsAcross, bicrystal, contact_gap, faces_across, put_together
+from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_gap, faces_across, put_together
 from seiflow.structures.checks import inspect
 from seiflow.structures.grain_boundary import least_distances
 from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
@@ -127,26 +127,31 @@ def _scored(
     apart = put_together(grains, np.zeros(2), 2 * CUTOFF)
     units = len(apart) / sum(model.phase.composition.values())
     excess = model.energy(apart) - units * model.crystal_energy
-    kinds = model.kinds(grains.symbols)
     for shift in translations(grains, step):
         least_gap = contact_gap(grains, shift, least)
         fractions = shift @ np.linalg.inv(grains.net)
         fractions -= np.ceil(fractions - HALF)
         a, b = (float(round(value % 1.0, 6)) % 1.0 for value in fractions)
-        boundaries = faces_across(grains, shift, CUTOFF)
-        energies = np.array([_energy_across(boundaries, least_gap + more, model, kinds) for more in GAPS])
+        energies = energy_across(grains, shift, [least_gap + more for more in GAPS], model)
         chosen = int(energies.argmin())
-        score = (excess + 2 / len(boundaries) * float(energies[chosen])) / (2 * grains.area) * J_PER_M2
+        score = (excess + float(energies[chosen])) / (2 * grains.area) * J_PER_M2
         yield _Found(score, index, faces, (a, b), round(least_gap + GAPS[chosen], 3), grains)
 
 
-def _energy_across(boundaries: "Sequence[PairsAcross]", gap: float, model: IonicModel, kinds: "NDArray[np.int64]") -> float:
-    total = 0.0
+def energy_across(
+    grains: Bicrystal, shift: "NDArray[np.float64]", gaps: "Sequence[float]", model: IonicModel
+) -> "NDArray[np.float64]":
+    """Return the energy of all pairs across the two boundaries at each gap, eV."""
+    boundaries = faces_across(grains, shift, CUTOFF)
+    kinds = model.kinds(grains.symbols)
+    totals = np.zeros(len(gaps))
     for pairs in boundaries:
-        distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
-        near = distances < CUTOFF
-        total += float(model.tabulated(kinds[pairs.first[near]], kinds[pairs.second[near]], distances[near]).sum())
-    return total
+        first, second = kinds[pairs.first], kinds[pairs.second]
+        for index, gap in enumerate(gaps):
+            distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
+            near = distances < CUTOFF
+            totals[index] += float(model.tabulated(first[near], second[near], distances[near]).sum())
+    return totals * 2 / len(boundaries)
 
 
 def _the_same(found: _Found, kept: Candidate) -> bool:

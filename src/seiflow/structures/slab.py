@@ -9,7 +9,7 @@ repeat unit has no dipole along the normal, III if it has one; the energy of a s
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import gcd
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,7 @@ import numpy as np
 
 from seiflow.errors import InputError
 from seiflow.structures.checks import Certificate, Polarity, certify
-from seiflow.structures.layers import Layers, Operation, Plane, layers
+from seiflow.structures.layers import HALF, Layers, Operation, Plane, layers
 from seiflow.structures.recipes import PhaseRecipe
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def build_slab(
         plane: Miller indices in that cell.
         thickness: Least thickness, Å, measured between the planes of the cuts.
         termination: Index into :func:`terminations`.
-        vacuum: Room above the slab, Å; without it the slab repeats along the normal at the distance it has in the crystal.
+        vacuum: Room above the slab, Å; without it the slab goes on as the crystal does.
 
     Raises:
         InputError: if the plane or the termination does not exist.
@@ -116,10 +116,13 @@ def build_slab(
 
     stack = layers(crystal, plane, recipe.polyatomic)
     chosen = choose(terminations(stack, recipe.charges), termination, stack.plane)
-    block = build_block(stack, chosen, thickness)
+    block = build_block(stack, chosen if vacuum is not None else _whole_layers(stack, chosen), thickness)
     cell = np.zeros((3, 3))
     cell[:2, :2] = block.net
     cell[2, 2] = block.height + (vacuum or 0.0)
+    if vacuum is None:
+        step = round(block.height / stack.spacing) * stack.cell[2, :2] @ np.linalg.inv(block.net)
+        cell[2, :2] = (step - np.ceil(step - HALF)) @ block.net
     atoms = Atoms(block.symbols, positions=block.positions, cell=cell, pbc=[True, True, vacuum is None])
     atoms.wrap(pbc=[True, True, vacuum is None])
     charges = np.array([recipe.charges[symbol] for symbol in block.symbols])
@@ -180,6 +183,18 @@ def build_block(stack: Layers, termination: Termination, thickness: float) -> Bl
     symbols = tuple(stack.symbols[index] for index in np.concatenate(atoms))
     net = stack.cell[:2, :2]
     return Block(symbols, positions, (top - bottom) * stack.spacing, net, tuple(keeping), tuple(flipping))
+
+
+def _whole_layers(stack: Layers, termination: Termination) -> Termination:
+    """Keep the runs that repeat along the normal."""
+    runs = tuple(run for run in termination.runs if run[1] == len(stack.sheets))
+    if not runs:
+        message = (
+            f"plane {stack.plane}: the faces {termination.bottom_face} and {termination.top_face} do not fit onto each other as "
+            "in the crystal; give the slab a vacuum"
+        )
+        raise InputError(message)
+    return replace(termination, runs=runs)
 
 
 def _cut(stack: Layers, index: int) -> float:

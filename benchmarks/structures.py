@@ -1,0 +1,132 @@
+"""Grain boundaries side by side: seiflow's, and pymatgen's generator with the arguments that matcalc's GBCalc passes.
+
+Run ``python benchmarks/structures.py [PHASE ...]``. One thread. Both start from the same crystals; what comes out is measured by the
+same certificate: net charge, shortest distances between ions of opposite and of like charge, broken polyatomic groups, ions
+below the least distances of the certificate, atoms, seconds. pymatgen gets a minute for each boundary and is said to have been
+stopped after it.
+"""
+
+import multiprocessing
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from queue import Empty
+
+import numpy as np
+from ase import Atoms
+
+from seiflow.shelves import boundary_shelf, structure_shelf
+from seiflow.structures.bulk import build_crystal
+from seiflow.structures.checks import inspect
+from seiflow.structures.coincidence import mirror_sigma
+from seiflow.structures.grain_boundary import build_grain_boundary
+from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+
+PHASES = ("LiF", "Li2O", "Li2CO3")
+SECONDS = 60
+EXPAND_TIMES = 4
+RM_RATIO = 0.7
+ANGLE_TOLERANCE = 0.1
+HALF_TURN = 180.0
+
+Builder = Callable[[GrainBoundaryRecipe, PhaseRecipe, Atoms], Atoms]
+
+
+def seiflow(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: Atoms) -> Atoms:
+    """Build the recipe."""
+    return build_grain_boundary(recipe, phase, crystal).atoms
+
+
+def pymatgen(recipe: GrainBoundaryRecipe, _: PhaseRecipe, crystal: Atoms) -> Atoms:
+    """Build the same orientation the way GBCalc does: axis, angle and plane of the coincidence lattice, close atoms merged.
+
+    A mirror in (h k l) of a cubic crystal is half a turn about [h k l], and the turn by the tabulated angle about the tilt axis
+    [0 0 1] or [1 -1 0] that lies in the plane.
+    """
+    from pymatgen.core.interface import GrainBoundaryGenerator
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    generator = GrainBoundaryGenerator(AseAtomsAdaptor.get_structure(crystal).to_primitive())
+    plane = recipe.plane
+    axis, sigma = (plane, recipe.sigma) if recipe.sigma else (tilt_axis(plane), mirror_sigma(plane))
+    ratio = generator.get_ratio()
+    angles = generator.get_rotation_angle_from_sigma(
+        sigma=sigma, r_axis=axis, lat_type="c", ratio=None if ratio is None else tuple(ratio)
+    )
+    wanted = angles[0] if recipe.sigma else tilt_angle(plane, axis)
+    angle = next((value for value in angles if abs(value - wanted) < ANGLE_TOLERANCE), None)
+    if angle is None:
+        message = f"no angle {wanted:.2f} among {angles}"
+        raise ValueError(message)
+    boundary = generator.gb_from_parameters(
+        rotation_axis=axis, rotation_angle=angle, plane=plane, expand_times=EXPAND_TIMES, normal=True, rm_ratio=RM_RATIO
+    )
+    return AseAtomsAdaptor.get_atoms(boundary)
+
+
+def tilt_axis(plane: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the direction with smallest indices in a plane."""
+    candidates = [(0, 0, 1), (1, -1, 0), (0, 1, -1), (1, 0, -1), (1, 1, -1), (1, -1, 1)]
+    return next(axis for axis in candidates if np.dot(axis, plane) == 0)
+
+
+def tilt_angle(plane: tuple[int, int, int], axis: tuple[int, int, int]) -> float:
+    """Return twice the angle between the plane and the plane of low indices that contains the axis, below 180 degree."""
+    across = {(0, 0, 1): (1, 0, 0)}.get(axis, (0, 0, 1) if axis == (1, -1, 0) else (1, 0, 0))
+    cosine = np.dot(plane, across) / np.linalg.norm(plane) / np.linalg.norm(across)
+    return float(2 * np.degrees(np.arccos(cosine)))
+
+
+def compare(name: str) -> None:
+    """Print two lines for each boundary of a phase."""
+    phase = structure_shelf().get(name)
+    crystal = build_crystal(phase)
+    print(f"\n{name}")
+    print(
+        f"{'boundary':22}{'builder':10}{'atoms':>6}{'charge':>8}{'unlike':>8}{'like':>8}{'groups broken':>15}{'close':>7}{'seconds':>9}"
+    )
+    for label in boundary_shelf().names:
+        recipe = boundary_shelf().get(label)
+        if recipe.phase != name:
+            continue
+        for builder in (seiflow, pymatgen):
+            print(f"{label:22}{builder.__name__:10}{measured(builder, recipe, phase, crystal)}", flush=True)
+
+
+def measured(builder: Builder, recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: Atoms) -> str:
+    """Return what a builder made, as columns; it runs in a process of its own that can be stopped."""
+    answers: multiprocessing.Queue[str] = multiprocessing.Queue()
+    process = multiprocessing.Process(target=_measure, args=(builder, recipe, phase, crystal, answers))
+    process.start()
+    try:
+        return answers.get(timeout=SECONDS)
+    except Empty:
+        process.terminate()
+        return f"  stopped after {SECONDS} s"
+    finally:
+        process.join()
+
+
+def _measure(
+    builder: Builder, recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: Atoms, answers: "multiprocessing.Queue[str]"
+) -> None:
+    warnings.simplefilter("ignore")
+    try:
+        builder(recipe.model_copy(update={"thickness_angstrom": 5.0}), phase, crystal) if builder is seiflow else None
+        start = time.perf_counter()
+        atoms = builder(recipe, phase, crystal)
+        seconds = time.perf_counter() - start
+    except Exception as error:  # noqa: BLE001 - whatever a builder cannot do is its result
+        answers.put(f"  {type(error).__name__}: {str(error).splitlines()[0][:90]}")
+        return
+    found = inspect(atoms, phase)
+    broken = sum(group.broken for group in found.groups.values()) if found.groups else 0
+    close = sum("at least" in problem for problem in found.problems)
+    shortest = "".join(f"{value or np.nan:8.2f}" for value in (found.shortest_unlike_angstrom, found.shortest_like_angstrom))
+    answers.put(f"{found.atoms:6d}{found.net_charge_e or 0:+8d}{shortest}{broken:15d}{close:7d}{seconds:9.2f}")
+
+
+if __name__ == "__main__":
+    for phase_name in sys.argv[1:] or PHASES:
+        compare(phase_name)
