@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError, RecipeError, SeiflowError, StructureError
 from seiflow.shelves import boundary_shelf, load_recipe, structure_shelf
+from seiflow.structures.bicrystal import faces_across
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.coincidence import mirror_sigma, shared_net, twist_angle, twist_angles
 from seiflow.structures.fingerprint import digest
@@ -188,6 +189,19 @@ def test_second_boundary_repeats_the_first_at_any_translation(name: str, transla
     recipe = boundary_shelf().get(name).model_copy(update={"translation": translation, "gap_angstrom": None})
     boundary = build_grain_boundary(recipe, phase(recipe.phase), crystal(recipe.phase))
     assert boundary.certificate.boundaries_equivalent
+
+
+@EVERY_BOUNDARY
+def test_thicker_grains_keep_the_boundary(name: str) -> None:
+    """The ions on the two sides of the boundary see each other in the same way whatever the thickness of the grains."""
+    recipe = boundary_shelf().get(name)
+    seen = []
+    for thickness in (8.0, 11.0, 16.0):
+        thick = recipe.model_copy(update={"thickness_angstrom": thickness})
+        _, _, grains = grains_of(thick, phase(recipe.phase), crystal(recipe.phase))
+        boundaries = faces_across(grains, np.array(recipe.translation) @ grains.net, 4.0)
+        seen += [np.sort(np.hypot(pairs.lateral, pairs.rise)) for pairs in boundaries]
+    assert all(len(other) == len(seen[0]) and np.allclose(other, seen[0], atol=1e-6) for other in seen)
 
 
 def test_coherent_twin_of_a_metal_needs_no_gap() -> None:

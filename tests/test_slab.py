@@ -122,7 +122,7 @@ def test_slab_without_vacuum_is_the_crystal(name: str, plane: tuple[int, int, in
 
 def test_faces_that_do_not_fit_need_a_vacuum() -> None:
     """Without it the message says so."""
-    with pytest.raises(InputError, match="CO3 and Li do not fit onto each other"):
+    with pytest.raises(InputError, match="do not fit onto each other"):
         build_slab(phase("Li2CO3"), crystal("Li2CO3"), (1, 1, 0), termination=1, thickness=8.0)
 
 

@@ -41,6 +41,8 @@ class Bicrystal:
         upper: Positions of the second grain in the same way, before it is put on the first.
         height: Thickness of each grain, Å.
         net: Rows: the vectors of the boundary's cell, 2 × 2, Å.
+        origin: Where the second grain lies without translation, 2, Å; follows the layers of the first grain as they climb, so
+            that the same translation is the same registry for grains of any thickness.
         slant: The lattice vector to the next pair of grains goes along the plane by this matrix times the translation, 2 × 2;
             None if no symmetry makes the second boundary repeat the first.
         shifts: Rows: basis of the translations that change nothing, 2 × 2, Å.
@@ -52,6 +54,7 @@ class Bicrystal:
     upper: "NDArray[np.float64]"
     height: float
     net: "NDArray[np.float64]"
+    origin: "NDArray[np.float64]"
     slant: "NDArray[np.float64] | None"
     shifts: "NDArray[np.float64]"
     equal_shifts: "tuple[NDArray[np.float64], ...]"
@@ -63,7 +66,11 @@ class Bicrystal:
 
     def along(self, translation: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return how far the lattice vector to the next pair of grains goes along the plane, Å."""
-        return np.zeros(2) if self.slant is None else np.asarray(self.slant @ translation)
+        return np.zeros(2) if self.slant is None else np.asarray(self.slant @ (self.origin + translation))
+
+    def placed(self, translation: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return the positions of the second grain on a face at z = 0, n × 3, Å."""
+        return np.asarray(self.upper + np.array([*(self.origin + translation), 0.0]))
 
 
 def natural_faces(kind: Type, termination: Termination) -> Faces:
@@ -109,6 +116,7 @@ def bicrystal(
         upper,
         block.height,
         block.net,
+        block.climb - turn @ block.climb if flips else block.climb,
         _slant(block, turn, flips=flips),
         block.net,
         _equal_shifts(block, turn, flips=flips),
@@ -126,7 +134,7 @@ def put_together(grains: Bicrystal, translation: "NDArray[np.float64]", gap: flo
     from ase import Atoms
 
     height = grains.height + gap
-    upper = grains.upper + np.array([*translation, height])
+    upper = grains.placed(translation) + np.array([0.0, 0.0, height])
     cell = np.zeros((3, 3))
     cell[:2, :2] = grains.net
     cell[2] = [*_folded(grains.along(translation), grains.net), 2 * height]
@@ -165,7 +173,7 @@ class PairsAcross:
 
 def faces_across(grains: Bicrystal, translation: "NDArray[np.float64]", reach: float) -> list[PairsAcross]:
     """Return the pairs within reach across the boundaries: second grain on first, and first on second if that differs."""
-    moved = grains.upper + np.array([*translation, 0.0])
+    moved = grains.placed(translation)
     found = [_pairs(grains.lower, moved, grains, reach)]
     if grains.slant is None:
         found.append(_pairs(moved, grains.lower, grains, reach))
@@ -220,7 +228,7 @@ def _twisted(stack: Layers, block: Block, sigma: int) -> Bicrystal:
     reflections = [turn @ keep for keep in block.keeping if np.linalg.det(keep) < 0]
     slant = ONE + spin @ reflections[0] @ spin.T if reflections else None
     shifts = reduced_net(shifts) @ shifts
-    return Bicrystal(symbols, lower, upper, block.height, net, slant, shifts, (ONE,))
+    return Bicrystal(symbols, lower, upper, block.height, net, spin @ block.climb, slant, shifts, (ONE,))
 
 
 def _rotation_to_x(vector: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -101,9 +101,10 @@ def _meetings(recipe: GrainBoundaryRecipe, stack: Layers) -> tuple[Faces, ...]:
 
 def translations(grains: Bicrystal, step: float) -> "list[NDArray[np.float64]]":
     """Return a grid of translations (Å) that starts at none and holds one of each set of equivalent ones."""
-    numbers = [2 * int(np.ceil(length / step / 2)) for length in np.linalg.norm(grains.shifts, axis=1)]
-    if abs(numbers[0] - numbers[1]) <= 2:  # noqa: PLR2004 - a symmetry that swaps the vectors keeps the grid
-        numbers = [max(numbers)] * 2
+    lengths = np.linalg.norm(grains.shifts, axis=1)
+    hexagonal = np.isclose(*lengths) and np.isclose(abs(grains.shifts[0] @ grains.shifts[1]), lengths[0] ** 2 / 2)
+    parts = 6 if hexagonal else 2
+    numbers = [parts * int(np.ceil(length / step / parts)) for length in lengths]
     seen: set[tuple[int, int]] = set()
     chosen = []
     to_grid = np.linalg.inv(grains.shifts) * numbers
@@ -113,7 +114,7 @@ def translations(grains: Bicrystal, step: float) -> "list[NDArray[np.float64]]":
         shift = (np.array(point) / numbers) @ grains.shifts
         chosen.append(shift)
         for matrix in grains.equal_shifts:
-            image = (matrix @ shift) @ to_grid
+            image = (matrix @ (grains.origin + shift) - grains.origin) @ to_grid
             if np.allclose(image, np.rint(image), atol=1e-3):
                 a, b = (int(value) for value in np.rint(image).astype(int) % numbers)
                 seen.add((a, b))

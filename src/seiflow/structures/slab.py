@@ -9,7 +9,7 @@ repeat unit has no dipole along the normal, III if it has one; the energy of a s
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from math import gcd
 from typing import TYPE_CHECKING, Literal
@@ -38,7 +38,8 @@ class Termination:
     """A way to cut a plane.
 
     Attributes:
-        runs: (first sheet, number of sheets) of the thinnest slabs with these faces; whole layers are added to them.
+        run: First sheet and number of sheets of the thinnest slab; whole layers are added to it. Always the same run, so that a
+            thicker slab has the same faces in the same place.
         bottom_face: Formula of the lowest sheet.
         top_face: Formula of the highest sheet.
         opening_angstrom: Distance between the sheets that are parted, mean of the two faces.
@@ -47,7 +48,7 @@ class Termination:
         faces_equivalent: Whether a symmetry operation of the crystal turns the slab upside down.
     """
 
-    runs: tuple[tuple[int, int], ...]
+    run: tuple[int, int]
     bottom_face: str
     top_face: str
     opening_angstrom: float
@@ -76,6 +77,7 @@ class Block:
         symbols: Species, n.
         positions: Å, n × 3; the plane of the lower cut is z = 0.
         height: Height of the plane of the upper cut, Å.
+        climb: How far the layers of the block have moved along the plane at the upper cut, 2, Å.
         net: Rows: the vectors of the plane's net, 2 × 2, Å.
         keeping: Turns in the plane (2 × 2) of the operations that map the block onto itself as it stands.
         flipping: Turns in the plane of the operations that turn it upside down.
@@ -84,6 +86,7 @@ class Block:
     symbols: tuple[str, ...]
     positions: "NDArray[np.float64]"
     height: float
+    climb: "NDArray[np.float64]"
     net: "NDArray[np.float64]"
     keeping: "tuple[NDArray[np.float64], ...]"
     flipping: "tuple[NDArray[np.float64], ...]"
@@ -116,12 +119,14 @@ def build_slab(
 
     stack = layers(crystal, plane, recipe.polyatomic)
     chosen = choose(terminations(stack, recipe.charges), termination, stack.plane)
-    block = build_block(stack, chosen if vacuum is not None else _whole_layers(stack, chosen), thickness)
+    block = build_block(stack, chosen, thickness)
+    if vacuum is None and chosen.run[1] != len(stack.sheets):
+        raise InputError(_no_fit(stack, chosen))
     cell = np.zeros((3, 3))
     cell[:2, :2] = block.net
     cell[2, 2] = block.height + (vacuum or 0.0)
     if vacuum is None:
-        step = round(block.height / stack.spacing) * stack.cell[2, :2] @ np.linalg.inv(block.net)
+        step = block.climb @ np.linalg.inv(block.net)
         cell[2, :2] = (step - np.ceil(step - HALF)) @ block.net
     atoms = Atoms(block.symbols, positions=block.positions, cell=cell, pbc=[True, True, vacuum is None])
     atoms.wrap(pbc=[True, True, vacuum is None])
@@ -145,8 +150,11 @@ def terminations(stack: Layers, charges: Mapping[str, int]) -> tuple[Termination
             if _is_whole(stack, first, count):
                 key = (faces[first, True], faces[(first + count) % number, False])
                 found.setdefault((min(key), max(key)), []).append((first, count))
-    described = [_described(stack, charges, runs, key[0] == key[1]) for key, runs in found.items()]
-    return tuple(sorted(described, key=lambda item: (item.tasker == "III", -round(item.opening_angstrom, 3), item.runs)))
+    described = [
+        _described(stack, charges, min(runs, key=lambda run: (run[1] != number, run)), equivalent=key[0] == key[1])
+        for key, runs in found.items()
+    ]
+    return tuple(sorted(described, key=lambda item: (item.tasker == "III", -round(item.opening_angstrom, 3), item.run)))
 
 
 def choose(options: "Sequence[Termination]", index: int, plane: Plane) -> Termination:
@@ -161,12 +169,9 @@ def choose(options: "Sequence[Termination]", index: int, plane: Plane) -> Termin
 def build_block(stack: Layers, termination: Termination, thickness: float) -> Block:
     """Return the thinnest block with the faces of a termination that is at least as thick as asked for (Å)."""
     number = len(stack.sheets)
-    options = []
-    for first, count in termination.runs:
-        bottom, top = _cut(stack, first), _cut(stack, first + count)
-        more = max(0, int(np.ceil((thickness - 1e-6) / stack.spacing - (top - bottom))))
-        options.append((round(top - bottom + more, 6), first, count + more * number))
-    _, first, count = min(options)
+    first, count = termination.run
+    more = max(0, int(np.ceil((thickness - 1e-6) / stack.spacing - (_cut(stack, first + count) - _cut(stack, first)))))
+    count += more * number
     bottom, top = _cut(stack, first), _cut(stack, first + count)
     atoms, places = [], []
     for index in range(first, first + count):
@@ -182,19 +187,15 @@ def build_block(stack: Layers, termination: Termination, thickness: float) -> Bl
             (flipping if operation.flips else keeping).append(operation.turn)
     symbols = tuple(stack.symbols[index] for index in np.concatenate(atoms))
     net = stack.cell[:2, :2]
-    return Block(symbols, positions, (top - bottom) * stack.spacing, net, tuple(keeping), tuple(flipping))
+    climb = (count // number) * stack.cell[2, :2]
+    return Block(symbols, positions, (top - bottom) * stack.spacing, climb, net, tuple(keeping), tuple(flipping))
 
 
-def _whole_layers(stack: Layers, termination: Termination) -> Termination:
-    """Keep the runs that repeat along the normal."""
-    runs = tuple(run for run in termination.runs if run[1] == len(stack.sheets))
-    if not runs:
-        message = (
-            f"plane {stack.plane}: the faces {termination.bottom_face} and {termination.top_face} do not fit onto each other as "
-            "in the crystal; give the slab a vacuum"
-        )
-        raise InputError(message)
-    return replace(termination, runs=runs)
+def _no_fit(stack: Layers, termination: Termination) -> str:
+    return (
+        f"plane {stack.plane}: the faces {termination.bottom_face} and {termination.top_face} do not fit onto each other as "
+        "in the crystal; give the slab a vacuum"
+    )
 
 
 def _cut(stack: Layers, index: int) -> float:
@@ -243,10 +244,10 @@ def _species(stack: Layers, index: int) -> list[str]:
     return [stack.symbols[atom] for atom in stack.sheets[index % len(stack.sheets)].atoms]
 
 
-def _described(stack: Layers, charges: Mapping[str, int], runs: list[tuple[int, int]], equivalent: bool) -> Termination:  # noqa: FBT001
+def _described(stack: Layers, charges: Mapping[str, int], run: tuple[int, int], *, equivalent: bool) -> Termination:
     from ase.formula import Formula
 
-    first, count = runs[0]
+    first, count = run
     number = len(stack.sheets)
     dipole, charged = 0.0, False
     for index in range(first, first + number):
@@ -259,7 +260,7 @@ def _described(stack: Layers, charges: Mapping[str, int], runs: list[tuple[int, 
     openings = [_height(stack, cut) - _height(stack, cut - 1) for cut in (first, first + count)]
     bottom, top = ("".join(sorted(_species(stack, index))) for index in (first, first + count - 1))
     return Termination(
-        runs=tuple(runs),
+        run=run,
         bottom_face=Formula(bottom).format("hill"),
         top_face=Formula(top).format("hill"),
         opening_angstrom=float(np.mean(openings)) * stack.spacing,
