@@ -13,7 +13,8 @@ from seiflow.errors import InputError, StructureError
 from seiflow.shelves import structure_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.fingerprint import digest
-from seiflow.structures.layers import checked_plane, lattice_basis, layers
+from seiflow.structures.layers import checked_plane, layers
+from seiflow.structures.nets import lattice_basis
 from seiflow.structures.recipes import PhaseRecipe, Polyatomic
 from seiflow.structures.slab import Slab, build_slab, terminations
 from seiflow.structures.space_group import operations, space_group, standard_cell

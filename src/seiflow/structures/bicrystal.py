@@ -16,7 +16,8 @@ import numpy as np
 
 from seiflow.errors import InputError
 from seiflow.structures.coincidence import shared_net, twist_angle
-from seiflow.structures.layers import HALF, Layers, lattice_basis, reduced_net
+from seiflow.structures.layers import Layers
+from seiflow.structures.nets import HALF, lattice_basis, reduced_net
 from seiflow.structures.slab import Block, Termination, build_block
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.errors import InputError
-from seiflow.structures.layers import Plane, lattice_basis, reduced_net
+from seiflow.structures.layers import Plane
+from seiflow.structures.nets import lattice_basis, reduced_net
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

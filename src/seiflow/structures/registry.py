@@ -16,7 +16,8 @@ from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_ga
 from seiflow.structures.checks import inspect
 from seiflow.structures.grain_boundary import least_distances
 from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
-from seiflow.structures.layers import HALF, Layers, layers
+from seiflow.structures.layers import Layers, layers
+from seiflow.structures.nets import HALF
 from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
 from seiflow.structures.slab import terminations
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from seiflow.errors import InputError
 from seiflow.structures.checks import Certificate, Polarity, certify
-from seiflow.structures.layers import HALF, Layers, Operation, Plane, layers
+from seiflow.structures.layers import Layers, Operation, Plane, layers
+from seiflow.structures.nets import HALF
 from seiflow.structures.recipes import PhaseRecipe
 
 if TYPE_CHECKING:
