@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Plane = tuple[int, int, int]
 
-FLAT = 0.1
+FLAT = 0.2
 """Å; units whose heights differ by less lie in one sheet, between which no cut is made."""
 
 
