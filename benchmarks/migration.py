@@ -6,9 +6,11 @@ images; matcalc is given the ends that ASE relaxed. The reference is a band that
 tightly. The default supercells are small, for a run of minutes; 8 (Å) is the distance that seiflow takes by default.
 """
 
+import io
 import sys
 import time
 import warnings
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +121,8 @@ def matcalc_band(band: Band, calculator: Calculator) -> Outcome:
     counting = CountingCalculator(calculator)
     task = NEBCalc(counting, fmax=BAND_FMAX, max_steps=MOST_STEPS)
     ends = [AseAtomsAdaptor.get_structure(end) for end in (band.initial, band.final)]
-    found: dict[str, Any] = task.calc_images(*ends, n_images=IMAGES)
+    with redirect_stdout(io.StringIO()):
+        found: dict[str, Any] = task.calc_images(*ends, n_images=IMAGES)
     evaluations = band.evaluations + counting.evaluations
     return Outcome(float(found["barrier"]), evaluations, band.seconds + time.perf_counter() - start, bool(found["converged"]))
 

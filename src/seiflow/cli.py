@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
     output: Path | None = getattr(options, "output", None)
-    failure = output.with_suffix(".failed") if output else None
+    failure = output.with_suffix(".failed") if output and "settings" in options else None
     try:
         options.run(options)
     except SeiflowError as error:
@@ -122,7 +122,7 @@ def _relaxed(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> int:
-    where = f"{options.output}: " if failure else ""
+    where = f"{options.output}: " if "output" in options else ""
     print(f"error: {where}{message}", file=sys.stderr)
     if failure:
         with contextlib.suppress(OSError):

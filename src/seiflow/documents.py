@@ -1,14 +1,18 @@
 """YAML files read into typed models, with every mistake reported by file, line and nearest match."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from seiflow.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,7 +48,7 @@ def problems_of(data: object, model: type[BaseModel]) -> list[tuple[tuple[int | 
     try:
         model.model_validate(data)
     except ValidationError as error:
-        return [(item["loc"], _sentence(item["loc"], item["type"], item["msg"], model)) for item in error.errors()]
+        return [(item["loc"], _sentence(item, model)) for item in error.errors()]
     return []
 
 
@@ -56,11 +60,15 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"{hint} Known: {', '.join(names) or 'none'}."
 
 
-def _sentence(location: tuple[int | str, ...], kind: str, message: str, model: type[BaseModel]) -> str:
+def _sentence(problem: "ErrorDetails", model: type[BaseModel]) -> str:
+    location = problem["loc"]
     place = ".".join(str(part) for part in location) or "the whole file"
-    if kind == "extra_forbidden":
+    if problem["type"] == "extra_forbidden":
         return f"{place}: unknown key{nearest(str(location[-1]), _siblings(location, model))}"
-    return f"{place}: {message.removeprefix('Value error, ')}"
+    if problem["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(problem["ctx"]["expected"]))
+        return f"{place}: unknown value {problem['input']!r}{nearest(str(problem['input']), allowed)}"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _siblings(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:

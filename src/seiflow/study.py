@@ -163,7 +163,8 @@ def _structure_problems(recipe: PhaseRecipe, settings: PropertySettings, propert
 
             percolating_cutoff(crystal, recipe.mobile, settings.migration.cutoff)
     except SeiflowError as error:
-        yield str(error)
+        message = str(error)
+        yield message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
 
 
 def _get_all(place: str, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes

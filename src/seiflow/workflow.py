@@ -5,8 +5,9 @@ Methods that take ``wildcards`` are Snakemake input and parameter functions.
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,16 +76,15 @@ class Plan:
         return settings_of
 
 
-def plan(config: Mapping[str, Any]) -> Plan:
-    """Return the plan of Snakemake's ``config``; mistakes end the run with one message and no traceback."""
-    from snakemake.exceptions import WorkflowError
-
+def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
+    """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback."""
     try:
-        made = Plan(Study(dict(config), "study"))
+        made = Plan(Study(dict(config), ", ".join(files) or "study"))
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
+        raise SystemExit(1) from None
     for path in made.discarded:
-        print(f"{path}: damaged or cut off; it is computed again", flush=True)  # noqa: T201 - said where the user looks
+        print(f"{path}: damaged or cut off; it is computed again", file=sys.stderr, flush=True)  # noqa: T201 - likewise
     return made
 
 

@@ -1,6 +1,6 @@
 from seiflow.workflow import names_in, plan, sites_of_hop
 
-PLAN = plan(config)
+PLAN = plan(config, [str(file) for file in workflow.configfiles])
 RESULTS = PLAN.results
 PAIR = f"{RESULTS}/{{structure}}/{{calculator}}"
 

@@ -70,7 +70,8 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
     if saddle.symmetric:
         points += [(length - along, energy) for along, energy in points[1:]]
     points += [(0.0, ends.energy_initial), (length, ends.energy_final)]
-    return _path(points, ends.energy_initial)
+    inside = [(along, energy) for along, energy in points if 0.0 <= along <= length]
+    return _path(inside, ends.energy_initial)
 
 
 def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[float, float]]:

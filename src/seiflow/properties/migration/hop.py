@@ -130,6 +130,10 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
 
 def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]) -> Barrier:
     saddle = crossing.saddle
+    if not saddle.modes.certain:
+        values, errors = saddle.modes.curvatures, saddle.modes.residuals
+        bounds = ", ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(values[:2], errors[:2], strict=True))
+        warnings += (f"that the saddle has one negative mode is not certain: its lowest curvatures are {bounds} eV/Å²",)
     first, last = crossing.trials[0], crossing.trials[-1]
     on_line = method != BAND and hop.symmetric
     return Barrier(

@@ -24,7 +24,7 @@ STEP = 0.01
 """Å; length of the displacement (over all atoms) in a forward difference of forces."""
 
 FEWEST_PRODUCTS = 12
-MOST_PRODUCTS = 45
+MOST_PRODUCTS = 90
 WANTED = 3
 
 
