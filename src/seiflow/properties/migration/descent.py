@@ -64,8 +64,11 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
         start = saddle.atoms.copy()
         start.positions += sign * FIRST_STEP * reaction
         arrived = engine.relax(start, fmax=FMAX, max_steps=settings.max_steps, watch=note, label=f"descent to the {name} state")
+        if not has_arrived(arrived, end):  # a flat stretch, or a minimum
+            label = f"on to the {name} state"
+            arrived = engine.relax(arrived, fmax=settings.fmax, max_steps=settings.max_steps, watch=note, label=label)
         if not has_arrived(arrived, end):
-            raise IntermediateMinimumError(_minimum(arrived, engine, settings))
+            raise IntermediateMinimumError(Minimum(arrived, arrived.get_potential_energy(), symmetric=False))
         points += _downhill(trail, sign * towards_final)
     if saddle.symmetric:
         points += [(length - along, energy) for along, energy in points[1:]]
@@ -86,11 +89,6 @@ def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[
 def has_arrived(atoms: "Atoms", end: "Atoms") -> bool:
     """Tell whether every atom is in the place it has in an end state."""
     return bool(np.linalg.norm(atoms.positions - end.positions, axis=1).max() < ARRIVED)
-
-
-def _minimum(atoms: "Atoms", engine: Engine, settings: MigrationSettings) -> Minimum:
-    relaxed = engine.relax(atoms, fmax=settings.fmax, max_steps=settings.max_steps, label="intermediate minimum")
-    return Minimum(relaxed, relaxed.get_potential_energy(), symmetric=False)
 
 
 def _path(points: list[tuple[float, float]], zero: float) -> Path:

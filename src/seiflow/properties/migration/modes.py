@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-STEP = 0.01
-"""Å; length of the displacement (over all atoms) in a forward difference of forces."""
+STEP = 0.03
+"""Å; length of the displacement (over all atoms) in a forward difference of forces. ML potentials have kinks: over 0.01 Å the
+curvature of CHGNet at one saddle of Li2CO3 went from -0.4 to +0.5 eV/Å², so a longer step measures what an ion feels."""
 
 FEWEST_PRODUCTS = 12
 MOST_PRODUCTS = 90
