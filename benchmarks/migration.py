@@ -155,7 +155,8 @@ def compare(name: str, mobile: str, image_distance: float) -> None:
     print(
         f"seiflow, {evidence.method}: on the line {number(evidence.straight_barrier_ev)} eV, {evidence.straight_negative_modes} "
         f"negative modes; pushed {number(evidence.pushed_barrier_ev)} eV, {evidence.negative_modes} negative; saddle "
-        f"{evidence.offset_angstrom:.3f} Å off the line; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²",
+        f"{evidence.offset_angstrom:.3f} Å off the line; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²; "
+        f"minima passed {np.round(evidence.intermediate_minima_ev, 4)} eV",
         flush=True,
     )
 

@@ -94,7 +94,7 @@ def test_sound_study_is_said_to_be_so(here: Path, capsys: pytest.CaptureFixture[
     assert main(["check", "study.yaml"]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("study.yaml: no mistakes\n")
-    assert "core hours" in said.out
+    assert "core minutes" in said.out
     assert [path.name for path in here.iterdir()] == ["study.yaml"]
 
 

@@ -134,13 +134,16 @@ class _Progress:
     """Writes every line to the log and one every few seconds to the terminal."""
 
     def __init__(self, log: Path | None, name: str) -> None:
-        self._file = log.open("w", encoding="utf-8", buffering=1) if log else None
+        self._log = log
+        if log:
+            log.write_text("", encoding="utf-8")
         self._name = name
         self._last = time.monotonic()
 
     def __call__(self, line: str) -> None:
-        if self._file:
-            self._file.write(line + "\n")
+        if self._log:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             print(f"  {self._name}: {line}", file=sys.stderr, flush=True)
@@ -256,7 +259,7 @@ def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
     from seiflow.study import Study
 
     study = Study.read(study_file)
-    targets = [Target(job.structure, job.calculator, job.name) for job in study.jobs]
+    targets = [Target(job.structure, job.calculator, job.name, job.own_settings) for job in study.jobs]
     return Path(study.config.results), targets, data_folder("references"), study.config.title
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,12 +15,27 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+"""Where in a document something stands: keys and list indices from the top."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base's
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - what a YAML file holds is known only after validation
     """Return what a YAML file holds; an unreadable or malformed one is an :class:`InputError` with its line."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise InputError(message) from error
@@ -36,14 +51,14 @@ def load(path: Path, model: type[Model]) -> Model:
     data = read_yaml(path)
     problems = problems_of(data, model)
     if problems:
-        lines = _lines(path)
-        listed = "\n".join(f"  - {_with_line(location, lines)}{text}" for location, text in problems)
+        lines = lines_of(path)
+        listed = "\n".join(f"  - {line_at(location, lines)}{text}" for location, text in problems)
         message = f"{path}: not a valid {model.__name__}\n{listed}"
         raise InputError(message)
     return model.model_validate(data)
 
 
-def problems_of(data: object, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
+def problems_of(data: object, model: type[BaseModel]) -> list[tuple[Location, str]]:
     """Return every mistake as (where, what is wrong and what is allowed); none if the data fits the model."""
     try:
         model.model_validate(data)
@@ -71,7 +86,7 @@ def _sentence(problem: "ErrorDetails", model: type[BaseModel]) -> str:
     return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _siblings(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+def _siblings(location: Location, model: type[BaseModel]) -> list[str]:
     """Return the keys allowed where ``location`` ends, by walking down the model's JSON schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
@@ -96,11 +111,11 @@ def _malformed(path: Path, error: yaml.YAMLError) -> str:
     return f"{where}: not valid YAML ({getattr(error, 'problem', None) or error}). Check indentation, colons and brackets there."
 
 
-def _lines(path: Path) -> dict[tuple[int | str, ...], int]:
+def lines_of(path: Path) -> dict[Location, int]:
     """Return the line of every key and list item of a YAML file."""
-    found: dict[tuple[int | str, ...], int] = {}
+    found: dict[Location, int] = {}
 
-    def walk(node: yaml.Node | None, location: tuple[int | str, ...]) -> None:
+    def walk(node: yaml.Node | None, location: Location) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 found[(*location, key.value)] = key.start_mark.line + 1
@@ -114,7 +129,8 @@ def _lines(path: Path) -> dict[tuple[int | str, ...], int]:
     return found
 
 
-def _with_line(location: tuple[int | str, ...], lines: dict[tuple[int | str, ...], int]) -> str:
+def line_at(location: Location, lines: Mapping[Location, int]) -> str:
+    """Return ``line N: `` for a location, or for the nearest one above it that has a line; nothing if none has."""
     for end in range(len(location), 0, -1):
         if location[:end] in lines:
             return f"line {lines[location[:end]]}: "

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from seiflow.documents import problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
@@ -46,6 +47,10 @@ class Plan:
     def records(self) -> list[str]:
         """The records that the report is made from."""
         return [f"{self.results}/{job.structure}/{job.calculator}/{job.name}.json" for job in self.study.jobs]
+
+    def pairs(self, name: str) -> list[dict[str, str]]:
+        """Return the wildcards of every structure and calculator of which a property is wanted."""
+        return [{"structure": job.structure, "calculator": job.calculator} for job in self.study.jobs if job.name == name]
 
     def _write_study(self) -> None:
         """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
@@ -90,7 +95,16 @@ def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
 
 def parse_settings(text: str) -> PropertySettings:
     """Return settings handed from a rule to a command."""
-    return PropertySettings.model_validate_json(text)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        message = f"settings: no JSON ({error})"
+        raise InputError(message) from error
+    found = problems_of(data, PropertySettings)
+    if found:
+        message = "settings: " + "; ".join(problem for _, problem in found)
+        raise InputError(message)
+    return PropertySettings.model_validate(data)
 
 
 def names_in(record: str | Path, items: str, key: str) -> list[str]:

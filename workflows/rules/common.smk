@@ -22,6 +22,22 @@ def hop_records(wildcards):
     )
 
 
+def parts_of_migrations(_):
+    """Records that migrations are made from; wanted by themselves, so that a lost one is computed again."""
+    parts = []
+    for pair in PLAN.pairs("migration"):
+        network = checkpoints.hops.get(**pair).output[0]
+        parts += expand(
+            f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **pair
+        )
+        parts += expand(
+            f"{PAIR}/vacancies/{{site}}.json",
+            site=names_in(network, "sites", "site"),
+            **pair,
+        )
+    return parts
+
+
 def vacancy_records(wildcards):
     """Records of the vacancies at the two ends of a hop."""
     network = checkpoints.hops.get(
