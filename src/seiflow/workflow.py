@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from seiflow.documents import problems_of
+from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
@@ -84,7 +84,8 @@ class Plan:
 def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
     """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback."""
     try:
-        made = Plan(Study(dict(config), ", ".join(files) or "study"))
+        lines = lines_of(Path(files[0])) if len(files) == 1 and Path(files[0]).is_file() else None
+        made = Plan(Study(dict(config), ", ".join(files) or "study", lines))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
         raise SystemExit(1) from None

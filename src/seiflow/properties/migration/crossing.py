@@ -34,7 +34,7 @@ def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: in
         saddle = find_saddle(ends, engine, settings)
         path = descend(saddle, ends, engine, settings)
     except IntermediateMinimumError as error:
-        if not splits or any(has_arrived(error.minimum.atoms, end) for end in (ends.initial, ends.final)):
+        if not splits or any(has_arrived(error.minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final)):
             raise
         return _split(ends, error, engine, settings, splits - 1)
     return Crossing(saddle, path, (), saddle.trials)

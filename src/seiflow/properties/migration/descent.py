@@ -64,10 +64,10 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
         start = saddle.atoms.copy()
         start.positions += sign * FIRST_STEP * reaction
         arrived = engine.relax(start, fmax=FMAX, max_steps=settings.max_steps, watch=note, label=f"descent to the {name} state")
-        if not has_arrived(arrived, end):  # a flat stretch, or a minimum
+        if not has_arrived(arrived, end, ends.mover):  # a flat stretch, or a minimum
             label = f"on to the {name} state"
             arrived = engine.relax(arrived, fmax=settings.fmax, max_steps=settings.max_steps, watch=note, label=label)
-        if not has_arrived(arrived, end):
+        if not has_arrived(arrived, end, ends.mover):
             raise IntermediateMinimumError(Minimum(arrived, arrived.get_potential_energy(), symmetric=False))
         points += _downhill(trail, sign * towards_final)
     if saddle.symmetric:
@@ -86,9 +86,13 @@ def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[
     return kept
 
 
-def has_arrived(atoms: "Atoms", end: "Atoms") -> bool:
-    """Tell whether every atom is in the place it has in an end state."""
-    return bool(np.linalg.norm(atoms.positions - end.positions, axis=1).max() < ARRIVED)
+def has_arrived(atoms: "Atoms", end: "Atoms", mover: int) -> bool:
+    """Tell whether the moving ion and all of its kind are in the places they have in an end state.
+
+    Other ions may have turned into another arrangement around the same vacancy.
+    """
+    kind = atoms.numbers == atoms.numbers[mover]
+    return bool(np.linalg.norm(atoms.positions[kind] - end.positions[kind], axis=1).max() < ARRIVED)
 
 
 def _path(points: list[tuple[float, float]], zero: float) -> Path:
