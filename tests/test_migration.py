@@ -344,7 +344,7 @@ def test_saddle_that_leads_elsewhere_is_refused(alloy: Case) -> None:
     assert descend(saddle, ends, engine, SETTINGS).energy_ev[0] == 0
     wrong = ends.final.copy()
     distances = wrong.get_distances(ends.mover, range(len(wrong)), mic=True)
-    neighbour = int(np.where(distances > 0.1, distances, np.inf).argmin())
+    neighbour = int(np.where((distances > 0.1) & (wrong.numbers == wrong.numbers[ends.mover]), distances, np.inf).argmin())
     wrong.positions[neighbour] = ends.initial.positions[ends.mover]
     with pytest.raises(PhysicsError, match="intermediate minimum"):
         descend(saddle, replace(ends, final=wrong), engine, SETTINGS)

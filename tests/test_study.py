@@ -223,7 +223,7 @@ def test_snakemake_is_told_mistakes_without_traceback(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as caught:
         plan({"calculations": [{**METALS, "structures": ["Copper"]}]}, ["mine.yaml"])
     assert caught.value.code == 1
-    assert "mine.yaml: 1 problem\n  - calculations.0.structures: unknown structure 'Copper'" in capsys.readouterr().err
+    assert "mine.yaml: 1 problem\n  - calculations.0.structures.0: unknown structure 'Copper'" in capsys.readouterr().err
 
 
 def test_unwritable_results_are_refused(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return a hint: the nearest allowed name and, if they are few, all of them."""
     names = sorted(allowed)
     match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {match[0]!r}?" if match else ""
+    hint = f"; did you mean {match[0]!r}?" if match else "."
     return f"{hint} Known: {', '.join(names) or 'none'}."
 
 
