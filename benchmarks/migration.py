@@ -23,12 +23,13 @@ from ase.optimize import BFGS
 from elasticity import CountingCalculator, relaxed_phase
 
 from seiflow.calculators.chgnet import chgnet
-from seiflow.engine import SYMMETRY_TOLERANCE, Engine
+from seiflow.engine import Engine
 from seiflow.properties.migration.hop import Barrier, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
+from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -117,7 +117,7 @@ def test_data_that_fit_have_no_problems() -> None:
 def test_nearest_lists_what_is_known() -> None:
     """A name like no other is answered with all names, in order; an empty list is said to be empty."""
     assert nearest("zzz", ["b", "a"]) == ". Known: a, b."
-    assert nearest("zzz", []) == " Known: none."
+    assert nearest("zzz", []) == ". Known: none."
 
 
 @given(st.lists(st.text("abcdefgh", min_size=4, max_size=8), min_size=1, max_size=6, unique=True), st.data())
