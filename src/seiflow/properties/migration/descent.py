@@ -23,6 +23,10 @@ ARRIVED = 0.7
 """Å; an ion closer than this to its place in an end state has arrived there."""
 
 
+SAME_PLACE = 1e-4
+"""Å; points of a path closer than this are one."""
+
+
 @dataclass(frozen=True)
 class Path:
     """Energies along the hop.
@@ -74,7 +78,7 @@ def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSetti
         points += [(length - along, energy) for along, energy in points[1:]]
     points += [(0.0, ends.energy_initial), (length, ends.energy_final)]
     inside = [(along, energy) for along, energy in points if 0.0 <= along <= length]
-    return _path(inside, ends.energy_initial)
+    return make_path(inside, ends.energy_initial)
 
 
 def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[float, float]]:
@@ -95,6 +99,10 @@ def has_arrived(atoms: "Atoms", end: "Atoms", mover: int) -> bool:
     return bool(np.linalg.norm(atoms.positions[kind] - end.positions[kind], axis=1).max() < ARRIVED)
 
 
-def _path(points: list[tuple[float, float]], zero: float) -> Path:
-    ordered = sorted(points)
-    return Path(tuple(along for along, _ in ordered), tuple(energy - zero for _, energy in ordered))
+def make_path(points: list[tuple[float, float]], zero: float) -> Path:
+    """Return points (coordinate, energy) in the order of their coordinates, those at the same place once."""
+    kept: list[tuple[float, float]] = []
+    for along, energy in sorted(points):
+        if not kept or along - kept[-1][0] > SAME_PLACE:
+            kept.append((along, energy))
+    return Path(tuple(along for along, _ in kept), tuple(energy - zero for _, energy in kept))

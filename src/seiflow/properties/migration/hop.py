@@ -9,7 +9,7 @@ from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
 from seiflow.properties.migration.crossing import Crossing, cross
-from seiflow.properties.migration.descent import Path
+from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
 from seiflow.properties.migration.saddle import Saddle, judged
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
@@ -123,8 +123,8 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
         raise PhysicsError(message)
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in band.images]
-    along = tuple(float(step @ chord) / float(np.linalg.norm(chord)) for step in steps)
-    path = Path(along, tuple((band.energies - ends.energy_initial).tolist()))
+    along = [float(step @ chord) / float(np.linalg.norm(chord)) for step in steps]
+    path = make_path(list(zip(along, band.energies.tolist(), strict=True)), ends.energy_initial)
     return Crossing(saddle, path, (), saddle.trials)
 
 
