@@ -10,6 +10,7 @@ export MPLBACKEND := Agg
 .PHONY: run test lint bench docs constraints clean
 
 run: $(READY)
+	@seiflow check $(STUDY)
 	@snakemake --profile profiles/default --configfile $(STUDY); status=$$?; seiflow table $(STUDY) && exit $$status
 
 test: lint

@@ -18,4 +18,5 @@ rule all:
     default_target: True
     input:
         PLAN.records,
+        parts_of_migrations,
         f"{RESULTS}/report.html",

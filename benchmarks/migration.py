@@ -6,9 +6,11 @@ images; matcalc is given the ends that ASE relaxed. The reference is a band that
 tightly. The default supercells are small, for a run of minutes; 8 (Å) is the distance that seiflow takes by default.
 """
 
+import io
 import sys
 import time
 import warnings
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,13 @@ from ase.optimize import BFGS
 from elasticity import CountingCalculator, relaxed_phase
 
 from seiflow.calculators.chgnet import chgnet
-from seiflow.engine import SYMMETRY_TOLERANCE, Engine
+from seiflow.engine import Engine
 from seiflow.properties.migration.hop import Barrier, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
+from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +122,8 @@ def matcalc_band(band: Band, calculator: Calculator) -> Outcome:
     counting = CountingCalculator(calculator)
     task = NEBCalc(counting, fmax=BAND_FMAX, max_steps=MOST_STEPS)
     ends = [AseAtomsAdaptor.get_structure(end) for end in (band.initial, band.final)]
-    found: dict[str, Any] = task.calc_images(*ends, n_images=IMAGES)
+    with redirect_stdout(io.StringIO()):
+        found: dict[str, Any] = task.calc_images(*ends, n_images=IMAGES)
     evaluations = band.evaluations + counting.evaluations
     return Outcome(float(found["barrier"]), evaluations, band.seconds + time.perf_counter() - start, bool(found["converged"]))
 
@@ -152,7 +156,8 @@ def compare(name: str, mobile: str, image_distance: float) -> None:
     print(
         f"seiflow, {evidence.method}: on the line {number(evidence.straight_barrier_ev)} eV, {evidence.straight_negative_modes} "
         f"negative modes; pushed {number(evidence.pushed_barrier_ev)} eV, {evidence.negative_modes} negative; saddle "
-        f"{evidence.offset_angstrom:.3f} Å off the line; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²",
+        f"{evidence.offset_angstrom:.3f} Å off the line; curvatures {np.round(evidence.curvatures_ev_per_angstrom2, 2)} eV/Å²; "
+        f"minima passed {np.round(evidence.intermediate_minima_ev, 4)} eV",
         flush=True,
     )
 

@@ -78,8 +78,8 @@ def program(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which the programs find each other."""
-    return os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+    """Return an environment in which programs find each other, and records name no revision: it may change while tests run."""
+    return os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", "GIT_DIR": os.devnull}
 
 
 @pytest.fixture(scope="session")

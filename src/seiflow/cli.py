@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
     output: Path | None = getattr(options, "output", None)
-    failure = output.with_suffix(".failed") if output else None
+    failure = output.with_suffix(".failed") if output and "settings" in options else None
     try:
         options.run(options)
     except SeiflowError as error:
@@ -122,7 +122,7 @@ def _relaxed(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> int:
-    where = f"{options.output}: " if failure else ""
+    where = f"{options.output}: " if "output" in options else ""
     print(f"error: {where}{message}", file=sys.stderr)
     if failure:
         with contextlib.suppress(OSError):
@@ -134,13 +134,16 @@ class _Progress:
     """Writes every line to the log and one every few seconds to the terminal."""
 
     def __init__(self, log: Path | None, name: str) -> None:
-        self._file = log.open("w", encoding="utf-8", buffering=1) if log else None
+        self._log = log
+        if log:
+            log.write_text("", encoding="utf-8")
         self._name = name
         self._last = time.monotonic()
 
     def __call__(self, line: str) -> None:
-        if self._file:
-            self._file.write(line + "\n")
+        if self._log:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             print(f"  {self._name}: {line}", file=sys.stderr, flush=True)
@@ -256,7 +259,7 @@ def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
     from seiflow.study import Study
 
     study = Study.read(study_file)
-    targets = [Target(job.structure, job.calculator, job.name) for job in study.jobs]
+    targets = [Target(job.structure, job.calculator, job.name, job.own_settings) for job in study.jobs]
     return Path(study.config.results), targets, data_folder("references"), study.config.title
 
 

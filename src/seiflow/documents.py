@@ -1,22 +1,41 @@
 """YAML files read into typed models, with every mistake reported by file, line and nearest match."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from seiflow.errors import InputError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+"""Where in a document something stands: keys and list indices from the top."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base's
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - what a YAML file holds is known only after validation
     """Return what a YAML file holds; an unreadable or malformed one is an :class:`InputError` with its line."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise InputError(message) from error
@@ -32,19 +51,19 @@ def load(path: Path, model: type[Model]) -> Model:
     data = read_yaml(path)
     problems = problems_of(data, model)
     if problems:
-        lines = _lines(path)
-        listed = "\n".join(f"  - {_with_line(location, lines)}{text}" for location, text in problems)
+        lines = lines_of(path)
+        listed = "\n".join(f"  - {line_at(location, lines)}{text}" for location, text in problems)
         message = f"{path}: not a valid {model.__name__}\n{listed}"
         raise InputError(message)
     return model.model_validate(data)
 
 
-def problems_of(data: object, model: type[BaseModel]) -> list[tuple[tuple[int | str, ...], str]]:
+def problems_of(data: object, model: type[BaseModel]) -> list[tuple[Location, str]]:
     """Return every mistake as (where, what is wrong and what is allowed); none if the data fits the model."""
     try:
         model.model_validate(data)
     except ValidationError as error:
-        return [(item["loc"], _sentence(item["loc"], item["type"], item["msg"], model)) for item in error.errors()]
+        return [(item["loc"], _sentence(item, model)) for item in error.errors()]
     return []
 
 
@@ -52,18 +71,22 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return a hint: the nearest allowed name and, if they are few, all of them."""
     names = sorted(allowed)
     match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {match[0]!r}?" if match else ""
+    hint = f"; did you mean {match[0]!r}?" if match else "."
     return f"{hint} Known: {', '.join(names) or 'none'}."
 
 
-def _sentence(location: tuple[int | str, ...], kind: str, message: str, model: type[BaseModel]) -> str:
+def _sentence(problem: "ErrorDetails", model: type[BaseModel]) -> str:
+    location = problem["loc"]
     place = ".".join(str(part) for part in location) or "the whole file"
-    if kind == "extra_forbidden":
+    if problem["type"] == "extra_forbidden":
         return f"{place}: unknown key{nearest(str(location[-1]), _siblings(location, model))}"
-    return f"{place}: {message.removeprefix('Value error, ')}"
+    if problem["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(problem["ctx"]["expected"]))
+        return f"{place}: unknown value {problem['input']!r}{nearest(str(problem['input']), allowed)}"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _siblings(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+def _siblings(location: Location, model: type[BaseModel]) -> list[str]:
     """Return the keys allowed where ``location`` ends, by walking down the model's JSON schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
@@ -88,11 +111,11 @@ def _malformed(path: Path, error: yaml.YAMLError) -> str:
     return f"{where}: not valid YAML ({getattr(error, 'problem', None) or error}). Check indentation, colons and brackets there."
 
 
-def _lines(path: Path) -> dict[tuple[int | str, ...], int]:
+def lines_of(path: Path) -> dict[Location, int]:
     """Return the line of every key and list item of a YAML file."""
-    found: dict[tuple[int | str, ...], int] = {}
+    found: dict[Location, int] = {}
 
-    def walk(node: yaml.Node | None, location: tuple[int | str, ...]) -> None:
+    def walk(node: yaml.Node | None, location: Location) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 found[(*location, key.value)] = key.start_mark.line + 1
@@ -106,7 +129,8 @@ def _lines(path: Path) -> dict[tuple[int | str, ...], int]:
     return found
 
 
-def _with_line(location: tuple[int | str, ...], lines: dict[tuple[int | str, ...], int]) -> str:
+def line_at(location: Location, lines: Mapping[Location, int]) -> str:
+    """Return ``line N: `` for a location, or for the nearest one above it that has a line; nothing if none has."""
     for end in range(len(location), 0, -1):
         if location[:end] in lines:
             return f"line {lines[location[:end]]}: "

@@ -32,7 +32,7 @@ class StudyError(InputError):
         """Join the problems into one message headed by the file they are in."""
         self.problems = problems
         noun = "problem" if len(problems) == 1 else "problems"
-        lines = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join("  - " + problem.replace("\n", "\n    ") for problem in problems)
         super().__init__(f"{where}: {len(problems)} {noun}\n{lines}")
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from seiflow.structures.bulk import build_crystal
 from seiflow.study import Study
 
-RELAXATIONS = {"relaxation": 30, "elasticity": 120}
+RELAXATIONS = {"relaxation": 30, "elasticity": 40}
 """Typical force evaluations in the unit cell."""
 
 SUPERCELL = {"vacancy": 25, "hop": 120}
@@ -39,5 +39,5 @@ def estimate(study: Study) -> str:
         seconds += work * atoms * cost
     lines = [f"  {name:12s} {jobs[name]:4d} jobs, about {evaluations[name]:6d} force evaluations" for name in jobs]
     total = f"  {'together':12s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
-    total += f"{seconds / 3600:.2f} core hours"
+    total += f"{seconds / 60:.1f} core minutes"
     return "\n".join([*lines, total])

@@ -35,6 +35,11 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - turns anything a result may hold
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0 if isinstance(value, float) else value
 
 
+def canonical(value: Any) -> str:  # noqa: ANN401 - as plain
+    """Return ``value`` as JSON in the one form in which equal values give equal texts."""
+    return json.dumps(plain(value), sort_keys=True)
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a result as JSON: sorted keys, NaN refused, replaced in one step."""
     write_text(path, json.dumps(plain(record), indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -27,7 +27,7 @@ class ElasticitySettings(Settings):
     strain: Annotated[float, Field(gt=0, le=0.005)] = Field(
         0.001, description="largest strain component, without unit; half of it is used for the linearity check"
     )
-    fmax: Positive = Field(0.001, description="largest force allowed in a strained crystal, eV/Å")
+    fmax: Positive = Field(0.0005, description="largest force allowed in a strained crystal, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each strained crystal")
     strain_limit: Annotated[float, Field(gt=0, le=0.2)] = Field(
         0.01, description="elastic limit assumed for the maximum elastic deformation energy, without unit"
@@ -45,7 +45,7 @@ class MigrationSettings(Settings):
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")
     push: Positive = Field(0.3, description="how far the ion is pushed off the symmetry line of a symmetric hop, Å")
     curvature_tolerance: Positive = Field(
-        0.15, description="a mode counts as negative when its curvature is below minus this, eV/Å²"
+        0.25, description="a mode besides the reaction coordinate is negative when its curvature is below minus this, eV/Å²"
     )
     images: int = Field(5, ge=3, description="moving images of a band")
     band_fmax: Positive = Field(0.05, description="largest force on any image of a climbing band, eV/Å")

@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from seiflow.study import Study
+from seiflow.records import canonical, read_record
+from seiflow.study import Job, Study
 
 STILL_RUNNING = 120.0
 """s; a journal written to more recently belongs to a job that runs."""
@@ -16,15 +17,18 @@ def status(study: Study) -> str:
     done = 0
     for job in study.jobs:
         folder = results / job.structure / job.calculator
-        state = _state(folder, job.name)
+        state = _state(folder, job)
         done += state == "done"
         lines.append(f"{job.structure:12s} {job.calculator:16s} {job.name:12s} {state}")
     return "\n".join([*lines, f"{done} of {len(lines)} done"])
 
 
-def _state(folder: Path, name: str) -> str:
-    if (folder / f"{name}.json").exists():
-        return "done"
+def _state(folder: Path, job: Job) -> str:
+    name = job.name
+    record = folder / f"{name}.json"
+    if record.exists():
+        current = canonical(read_record(record)["provenance"]["settings"]) == job.own_settings
+        return "done" if current else "waiting, the one there is has other settings"
     parts = [name, *(["hops", "vacancies/*", "hops/*"] if name == "migration" else [])]
     for part in parts:
         for failure in sorted(folder.glob(f"{part}.failed")):

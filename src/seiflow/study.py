@@ -1,5 +1,6 @@
 """A study: which properties of which structures with which calculators, and every mistake in that before the first job."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from seiflow.calculators.factory import installation_problem
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
-from seiflow.documents import problems_of, read_yaml
+from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
+from seiflow.records import canonical
 from seiflow.settings import PropertySettings
 from seiflow.shelves import structure_shelf
 from seiflow.structures.recipes import PhaseRecipe
 
 PropertyName = Literal["relaxation", "elasticity", "migration", "phonons"]
 Names = Annotated[list[str], Field(min_length=1)]
+Problem = tuple[Location, str]
+"""Where something is wrong, and a sentence that tells where and what."""
 
 
 class Calculation(BaseModel):
@@ -54,6 +58,11 @@ class Job:
     name: PropertyName
     settings: PropertySettings
 
+    @property
+    def own_settings(self) -> str:
+        """The settings of this property alone, as canonical JSON."""
+        return canonical(json.loads(getattr(self.settings, self.name).model_dump_json()))
+
 
 class Study:
     """A checked study; making one finds every mistake that can be found without computing.
@@ -61,29 +70,28 @@ class Study:
     Args:
         data: What the YAML file holds.
         where: What messages call the file.
+        lines: Line of each key of the file, for messages.
 
     Raises:
         StudyError: listing all mistakes.
     """
 
-    def __init__(self, data: object, where: str = "study") -> None:
+    def __init__(self, data: object, where: str = "study", lines: Mapping[Location, int] | None = None) -> None:
         """Check the data."""
-        found = problems_of(data, StudyConfig)
-        if found:
-            raise StudyError(where, [text for _, text in found])
+        self._where = where
+        self._lines = lines or {}
+        self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
         folders = [Path(folder).expanduser() for folder in self.config.library]
         self.structures = structure_shelf(folders)
         self.calculators = calculator_shelf(folders)
-        problems = [f"library: no folder {folder}" for folder in folders if not folder.is_dir()]
-        problems += list(self._problems())
-        if problems:
-            raise StudyError(where, list(dict.fromkeys(problems)))
+        missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(folders) if not path.is_dir()]
+        self._refuse([*missing, *self._problems()])
 
     @classmethod
     def read(cls, path: Path) -> "Study":
         """Read a study file."""
-        return cls(read_yaml(path), str(path))
+        return cls(read_yaml(path), str(path), lines_of(path))
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
@@ -102,45 +110,42 @@ class Study:
         """Return the settings for a structure with a calculator."""
         return next(job.settings for job in self.jobs if (job.structure, job.calculator) == (structure, calculator))
 
-    def _problems(self) -> Iterator[str]:
+    def _refuse(self, problems: Sequence[Problem]) -> None:
+        if problems:
+            listed = dict.fromkeys(line_at(location, self._lines) + text for location, text in problems)
+            raise StudyError(self._where, list(listed))
+
+    def _problems(self) -> Iterator[Problem]:
         chosen: dict[tuple[str, str], PropertySettings] = {}
         for number, block in enumerate(self.config.calculations):
-            place = f"calculations.{number}"
-            structures = yield from _get_all(place, block.structures, self.structures)
-            calculators = yield from _get_all(place, block.calculators, self.calculators)
+            place = ("calculations", number)
+            structures = yield from _get_all((*place, "structures"), block.structures, self.structures)
+            calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
-                yield from self._calculator_problems(calculator)
+                yield from _calculator_problems(place, calculator)
             for structure in structures:
-                yield from _structure_problems(structure, block.settings or self.config.settings, block.properties)
+                yield from _structure_problems(place, structure, block.settings or self.config.settings, block.properties)
             for calculator in calculators:
                 for structure in structures:
                     yield from self._pair_problems(place, structure, calculator, block)
                     settings = block.settings or self.config.settings
                     if chosen.setdefault((structure.name, calculator.name), settings) != settings:
-                        yield (
-                            f"{place}.settings: {structure.name} with {calculator.name} has other settings in an earlier block; "
-                            "one pair has one set of settings"
-                        )
-
-    def _calculator_problems(self, calculator: CalculatorRecipe) -> Iterator[str]:
-        problem = installation_problem(calculator)
-        if problem:
-            yield problem
+                        text = f"{structure.name} with {calculator.name} has other settings in an earlier block; "
+                        yield _at((*place, "settings"), text + "one pair has one set of settings")
 
     def _pair_problems(
-        self, place: str, structure: PhaseRecipe, calculator: CalculatorRecipe, block: Calculation
-    ) -> Iterator[str]:
+        self, place: Location, structure: PhaseRecipe, calculator: CalculatorRecipe, block: Calculation
+    ) -> Iterator[Problem]:
         missing = uncovered(calculator, structure.charges)
         if missing:
             able = [name for name, recipe in self._valid_calculators().items() if not uncovered(recipe, structure.charges)]
-            yield (
-                f"{place}: calculator {calculator.name} does not cover {', '.join(missing)} of {structure.name}; "
-                f"these do: {', '.join(able) or 'none known'}"
-            )
+            text = f"calculator {calculator.name} does not cover {', '.join(missing)} of {structure.name}; "
+            yield _at((*place, "calculators"), f"{text}these do: {', '.join(able) or 'none known'}")
         if not calculator.stress:
-            yield f"{place}: calculator {calculator.name} gives no stress, and {structure.name} needs its cell relaxed"
+            text = f"calculator {calculator.name} gives no stress, and {structure.name} needs its cell relaxed"
+            yield _at((*place, "calculators"), text)
         if "migration" in block.properties and structure.mobile is None:
-            yield f"{place}: migration of {structure.name}: its recipe names no mobile species"
+            yield _at((*place, "properties"), f"migration of {structure.name}: its recipe names no mobile species")
 
     def _valid_calculators(self) -> dict[str, CalculatorRecipe]:
         found = {}
@@ -152,7 +157,19 @@ class Study:
         return found
 
 
-def _structure_problems(recipe: PhaseRecipe, settings: PropertySettings, properties: Sequence[PropertyName]) -> Iterator[str]:
+def _at(location: Location, text: str) -> Problem:
+    return location, f"{'.'.join(map(str, location))}: {text}"
+
+
+def _calculator_problems(place: Location, calculator: CalculatorRecipe) -> Iterator[Problem]:
+    problem = installation_problem(calculator)
+    if problem:
+        yield _at((*place, "calculators"), problem)
+
+
+def _structure_problems(
+    place: Location, recipe: PhaseRecipe, settings: PropertySettings, properties: Sequence[PropertyName]
+) -> Iterator[Problem]:
     """Find what is wrong with a structure by building it, and by finding its hops if their cut-off is the user's."""
     from seiflow.structures.bulk import build_crystal
 
@@ -163,16 +180,18 @@ def _structure_problems(recipe: PhaseRecipe, settings: PropertySettings, propert
 
             percolating_cutoff(crystal, recipe.mobile, settings.migration.cutoff)
     except SeiflowError as error:
-        yield str(error)
+        message = str(error)
+        named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
+        yield _at((*place, "structures"), named)
 
 
-def _get_all(place: str, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes
+def _get_all(place: Location, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes
     recipes = []
-    for name in names:
+    for number, name in enumerate(names):
         try:
             recipes.append(shelf.get(name))
         except SeiflowError as error:
-            yield f"{place}: {error}"
+            yield _at((*place, number), str(error))
     return recipes
 
 

@@ -220,7 +220,8 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
 
     records = {path: read_record(path) for path in hop_files}
     results = {record["hop"]: HopResult.from_record(record) for record in records.values()}
-    evaluations = sum(record["force_evaluations"] for record in records.values())
+    vacancies = {path for hop_file in hop_files for path in (hop_file.parent.parent / "vacancies").glob("*.json")}
+    evaluations = sum(record["force_evaluations"] for record in [*records.values(), *map(read_record, sorted(vacancies))])
     result = compute(_network(task, relaxed), results)
     inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
     task.finish(result, inputs, task.settings.migration, evaluations=evaluations)

@@ -5,13 +5,15 @@ Methods that take ``wildcards`` are Snakemake input and parameter functions.
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
+from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
@@ -46,6 +48,10 @@ class Plan:
         """The records that the report is made from."""
         return [f"{self.results}/{job.structure}/{job.calculator}/{job.name}.json" for job in self.study.jobs]
 
+    def pairs(self, name: str) -> list[dict[str, str]]:
+        """Return the wildcards of every structure and calculator of which a property is wanted."""
+        return [{"structure": job.structure, "calculator": job.calculator} for job in self.study.jobs if job.name == name]
+
     def _write_study(self) -> None:
         """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
         text = yaml.safe_dump(self.study.config.model_dump(exclude_unset=True), sort_keys=False)
@@ -75,22 +81,31 @@ class Plan:
         return settings_of
 
 
-def plan(config: Mapping[str, Any]) -> Plan:
-    """Return the plan of Snakemake's ``config``; mistakes end the run with one message and no traceback."""
-    from snakemake.exceptions import WorkflowError
-
+def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
+    """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback."""
     try:
-        made = Plan(Study(dict(config), "study"))
+        lines = lines_of(Path(files[0])) if len(files) == 1 and Path(files[0]).is_file() else None
+        made = Plan(Study(dict(config), ", ".join(files) or "study", lines))
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
+        raise SystemExit(1) from None
     for path in made.discarded:
-        print(f"{path}: damaged or cut off; it is computed again", flush=True)  # noqa: T201 - said where the user looks
+        print(f"{path}: damaged or cut off; it is computed again", file=sys.stderr, flush=True)  # noqa: T201 - likewise
     return made
 
 
 def parse_settings(text: str) -> PropertySettings:
     """Return settings handed from a rule to a command."""
-    return PropertySettings.model_validate_json(text)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        message = f"settings: no JSON ({error})"
+        raise InputError(message) from error
+    found = problems_of(data, PropertySettings)
+    if found:
+        message = "settings: " + "; ".join(problem for _, problem in found)
+        raise InputError(message)
+    return PropertySettings.model_validate(data)
 
 
 def names_in(record: str | Path, items: str, key: str) -> list[str]:

@@ -1,6 +1,6 @@
 from seiflow.workflow import names_in, plan, sites_of_hop
 
-PLAN = plan(config)
+PLAN = plan(config, [str(file) for file in workflow.configfiles])
 RESULTS = PLAN.results
 PAIR = f"{RESULTS}/{{structure}}/{{calculator}}"
 
@@ -20,6 +20,22 @@ def hop_records(wildcards):
     return expand(
         f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **wildcards
     )
+
+
+def parts_of_migrations(_):
+    """Records that migrations are made from; wanted by themselves, so that a lost one is computed again."""
+    parts = []
+    for pair in PLAN.pairs("migration"):
+        network = checkpoints.hops.get(**pair).output[0]
+        parts += expand(
+            f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **pair
+        )
+        parts += expand(
+            f"{PAIR}/vacancies/{{site}}.json",
+            site=names_in(network, "sites", "site"),
+            **pair,
+        )
+    return parts
 
 
 def vacancy_records(wildcards):

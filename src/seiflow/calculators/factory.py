@@ -1,6 +1,7 @@
 """The one place where a recipe turns into a calculator."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
@@ -64,17 +65,23 @@ def weight_digests(recipe: CalculatorRecipe) -> dict[str, str]:
     return {entry: digest_file(weight_file(entry)) for entry in recipe.weights}
 
 
+@functools.cache
+def distribution_versions(package: str) -> dict[str, str]:
+    """Return the versions of the distributions that hold an importable package; none if there is no such package."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+    try:
+        return {package: version(package)}  # the usual case; listing all distributions takes a third of a second
+    except PackageNotFoundError:
+        return {name: version(name) for name in packages_distributions().get(package, [])}
+
+
 def calculator_versions(recipe: CalculatorRecipe) -> dict[str, str]:
     """Return the versions of the distributions that hold the calculator and its weights."""
-    from importlib.metadata import packages_distributions, version
-
     packages = {recipe.factory.partition(".")[0].partition(":")[0]}
     packages |= {entry.partition("/")[0] for entry in recipe.weights if not entry.startswith(("/", "~"))}
-    owners = packages_distributions()
-    found = {name: version(name) for package in packages for name in owners.get(package, [])}
-    if recipe.weights:
-        found["torch"] = version("torch")
-    return found
+    packages |= {"torch"} if recipe.weights else set()
+    return {name: found for package in packages for name, found in distribution_versions(package).items()}
 
 
 def calculator_context(recipe: CalculatorRecipe) -> str:

@@ -4,15 +4,15 @@ A record that is absent is normal: its job failed or has not run. A record that 
 needs, is never read in part: it becomes one more thing that is missing, with the reason.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from seiflow.errors import InputError
-from seiflow.records import read_record
+from seiflow.records import canonical, read_record
 from seiflow.report.views import Elasticity, Hop, Migration, Phonons, Record, Relaxation
 
 NOT_COMPUTED = "not computed"
@@ -20,11 +20,20 @@ NOT_COMPUTED = "not computed"
 
 @dataclass(frozen=True)
 class Target:
-    """A final record that a study asks for: ``name`` is relaxation, elasticity, phonons or migration."""
+    """A final record that a study asks for.
+
+    Attributes:
+        structure: Name of the structure.
+        calculator: Name of the calculator.
+        name: relaxation, elasticity, phonons or migration.
+        settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
+            takes any.
+    """
 
     structure: str
     calculator: str
     name: str
+    settings: str | None = None
 
     def path(self, results: Path) -> Path:
         """Return where the record is written."""
@@ -76,16 +85,16 @@ class Collected:
 
 def collect(results: Path, targets: Iterable[Target]) -> Collected:
     """Read every target that exists and find out why the others do not."""
-    wanted: dict[tuple[str, str], list[str]] = {}
+    wanted: dict[tuple[str, str], dict[str, str | None]] = {}
     for target in targets:
-        wanted.setdefault((target.structure, target.calculator), []).append(target.name)
-    gathered = [_gather(results, *pair, dict.fromkeys(names)) for pair, names in wanted.items()]
+        wanted.setdefault((target.structure, target.calculator), {})[target.name] = target.settings
+    gathered = [_gather(results, *pair, settings) for pair, settings in wanted.items()]
     return Collected(tuple(case for case, _ in gathered), tuple(item for _, missing in gathered for item in missing))
 
 
-def _gather(results: Path, structure: str, calculator: str, names: Iterable[str]) -> tuple[Case, list[Missing]]:
-    reader = _Reader(results / structure / calculator, structure, calculator)
-    asked = set(names)
+def _gather(results: Path, structure: str, calculator: str, settings: Mapping[str, str | None]) -> tuple[Case, list[Missing]]:
+    reader = _Reader(results / structure / calculator, structure, calculator, settings)
+    asked = set(settings)
     case = Case(
         structure,
         calculator,
@@ -108,8 +117,9 @@ View = TypeVar("View", bound=Record)
 class _Reader:
     """Reads the records of one folder and remembers what is missing."""
 
-    def __init__(self, folder: Path, structure: str, calculator: str) -> None:
+    def __init__(self, folder: Path, structure: str, calculator: str, settings: Mapping[str, str | None]) -> None:
         self._folder = folder
+        self._settings = settings
         self._names = (structure, calculator)
         self.missing: list[Missing] = []
 
@@ -140,7 +150,11 @@ class _Reader:
     def _view(self, name: str, view: type[View]) -> View | None:
         path = self._folder / f"{name}.json"
         try:
-            return view.model_validate(read_record(path))
+            record = read_record(path)
+            found = view.model_validate(record)
+            if self._is_current(name, record):
+                return found
+            self.lack(name, "computed with other settings than the study has now; run it again")
         except InputError as error:
             self.lack(name, str(error))
         except ValidationError as error:
@@ -149,6 +163,10 @@ class _Reader:
             reason = f"{path}: {where}: {first['msg']}. Delete it and run the study again: only what is missing is computed."
             self.lack(name, reason)
         return None
+
+    def _is_current(self, name: str, record: Mapping[str, Any]) -> bool:
+        wanted = self._settings.get("migration" if name.startswith("hops/") else name)
+        return wanted is None or canonical(record["provenance"].get("settings")) == wanted
 
     def _failed_parts(self) -> list[str]:
         """Return the parts of a migration (hop list, vacancies, hops) that failed and were not computed since."""

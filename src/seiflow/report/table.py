@@ -72,7 +72,8 @@ def _block(case: Case, references: References) -> str:
     lines = [_heading(case)]
     lines += [_line(compared[key][0]) for key in summary_keys(case) if key in shown]
     lines += _verdicts(case)
-    warnings = [f"{name}: {warning}" for name, record in case.records.items() for warning in record.warnings]
+    told = {name: record for name, record in case.records.items() if case.migration is None or not name.startswith("hops/")}
+    warnings = [f"{name}: {warning}" for name, record in told.items() for warning in record.warnings]
     lines += [line for warning in warnings for line in _wrap(f"warning: {warning}", "  ")]
     return "\n".join(lines)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-MOST_ROUNDS = 6
+MOST_ROUNDS = 4
 STEPS_A_ROUND = 15
 PRODUCTS_A_ROUND = 14
 SOFTEST = 0.5

@@ -1,12 +1,12 @@
 """From one end of a hop to the other: over one saddle, or over two where an intermediate minimum lies between."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.properties.migration.descent import Path, descend, has_arrived
-from seiflow.properties.migration.saddle import IntermediateMinimumError, Saddle, Trial, find_saddle
+from seiflow.properties.migration.descent import Path, descend, has_arrived, make_path
+from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, Saddle, Trial, find_saddle
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
@@ -29,15 +29,64 @@ class Crossing:
 
 
 def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: int = 2) -> Crossing:
-    """Return the way over a hop; a hop that passes an intermediate minimum is split there, ``splits`` times at most."""
+    """Return the way over a hop; a hop that passes an intermediate minimum is split there, ``splits`` times at most.
+
+    Raises:
+        IntermediateMinimumError: if there is one minimum more.
+        PhysicsError: if no saddle is found that leads to both ends.
+    """
     try:
         saddle = find_saddle(ends, engine, settings)
-        path = descend(saddle, ends, engine, settings)
     except IntermediateMinimumError as error:
-        if not splits or any(has_arrived(error.minimum.atoms, end) for end in (ends.initial, ends.final)):
+        if not splits or any(has_arrived(error.minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final)):
             raise
         return _split(ends, error, engine, settings, splits - 1)
-    return Crossing(saddle, path, (), saddle.trials)
+    descent = descend(saddle, ends, engine, settings)
+    way = _Way([saddle], list(descent.points), [])
+    if descent.initial is None:
+        way.points.append((0.0, ends.energy_initial))
+    else:
+        leg = replace(ends, final=descent.initial.atoms, energy_final=descent.initial.energy, swaps=())
+        way.go_on(leg, descent.initial, (0.0, ends.along(descent.initial.atoms)), engine, settings, splits)
+    if saddle.symmetric:
+        way.points.extend([(ends.length - along, energy) for along, energy in way.points])
+    elif descent.final is None:
+        way.points.append((ends.length, ends.energy_final))
+    else:
+        leg = replace(ends, initial=descent.final.atoms, energy_initial=descent.final.energy, swaps=())
+        way.go_on(leg, descent.final, (ends.along(descent.final.atoms), ends.length), engine, settings, splits)
+    inside = [(along, energy) for along, energy in way.points if 0.0 <= along <= ends.length]
+    highest = max(way.saddles, key=lambda item: item.energy)
+    return Crossing(highest, make_path(inside, ends.energy_initial), tuple(way.minima), saddle.trials)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What is known of the way over a hop so far; lists that grow."""
+
+    saddles: list[Saddle]
+    points: list[tuple[float, float]]
+    minima: list[float]
+
+    def go_on(
+        self,
+        leg: Ends,
+        minimum: Minimum,
+        span: tuple[float, float],
+        engine: Engine,
+        settings: MigrationSettings,
+        splits: int,
+    ) -> None:
+        """Cross between an intermediate minimum and an end; ``span`` is where this leg lies along the hop, Å."""
+        if not splits:
+            raise IntermediateMinimumError(minimum)
+        engine.report(f"intermediate minimum at {minimum.energy:.3f} eV; on from there")
+        crossing = cross(leg, engine, settings, splits=splits - 1)
+        stretch = (span[1] - span[0]) / crossing.path.coordinate_angstrom[-1]
+        steps = zip(crossing.path.coordinate_angstrom, crossing.path.energy_ev, strict=True)
+        self.points.extend((span[0] + along * stretch, energy + leg.energy_initial) for along, energy in steps)
+        self.saddles.append(crossing.saddle)
+        self.minima.extend((minimum.energy, *crossing.minima))
 
 
 def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, Saddle
+from seiflow.errors import PhysicsError
+from seiflow.properties.migration.saddle import Minimum, Saddle
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
 FIRST_STEP = 0.15
 """Å; largest displacement of an atom off the saddle before the relaxation starts."""
@@ -21,6 +23,10 @@ FMAX = 0.05
 
 ARRIVED = 0.7
 """Å; an ion closer than this to its place in an end state has arrived there."""
+
+
+SAME_PLACE = 1e-4
+"""Å; points of a path closer than this are one."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +42,65 @@ class Path:
     energy_ev: tuple[float, ...]
 
 
-def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSettings) -> Path:
-    """Return the path that a saddle's two descents trace.
+@dataclass(frozen=True)
+class Descent:
+    """Where the two sides of a saddle lead.
 
-    For a symmetric saddle one descent is computed and the other is its image.
+    Attributes:
+        points: How far the moving ion has come along the hop (Å) and energy (eV), of the saddle and on the way down.
+        initial: The minimum in which the descent to the initial state stopped; None if it arrived.
+        final: The same for the final state; a symmetric saddle is descended on one side only and has None here.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    initial: Minimum | None
+    final: Minimum | None
+
+
+def descend(saddle: Saddle, ends: Ends, engine: Engine, settings: MigrationSettings) -> Descent:
+    """Relax from both sides of a saddle, from one side if the other is its image.
 
     Raises:
-        IntermediateMinimumError: if a descent does not arrive at its end of the hop.
+        PhysicsError: if a side leads to the wrong end of the hop.
     """
     reaction = saddle.modes.vectors[0]
     reaction = reaction / np.linalg.norm(reaction, axis=1).max()
-    origin = ends.initial.positions[ends.mover]
-    chord = ends.final.positions[ends.mover] - origin
-    length = float(np.linalg.norm(chord))
-    towards_final = float(np.sign(reaction[ends.mover] @ chord)) or 1.0
-    points = [(float((saddle.atoms.positions[ends.mover] - origin) @ chord) / length, saddle.energy)]
-    sides = [(-towards_final, ends.initial, "initial")]
+    towards_final = float(np.sign(reaction[ends.mover] @ ends.chord)) or 1.0
+    points = [(ends.along(saddle.atoms), saddle.energy)]
+    before, minimum = _side(saddle, -towards_final * reaction, ends, ends.initial, engine, settings)
+    points += _downhill(before, -1.0)
+    beyond = None
     if not saddle.symmetric:
-        sides.append((towards_final, ends.final, "final"))
-    for sign, end, name in sides:
-        trail: list[tuple[float, float]] = []
+        after, beyond = _side(saddle, towards_final * reaction, ends, ends.final, engine, settings)
+        points += _downhill(after, 1.0)
+    return Descent(tuple(points), minimum, beyond)
 
-        def note(atoms: "Atoms", trail: list[tuple[float, float]] = trail) -> None:
-            along = float((atoms.positions[ends.mover] - origin) @ chord) / length
-            trail.append((along, float(atoms.get_potential_energy())))
 
-        start = saddle.atoms.copy()
-        start.positions += sign * FIRST_STEP * reaction
-        arrived = engine.relax(start, fmax=FMAX, max_steps=settings.max_steps, watch=note, label=f"descent to the {name} state")
-        if not has_arrived(arrived, end):
-            raise IntermediateMinimumError(_minimum(arrived, engine, settings))
-        points += _downhill(trail, sign * towards_final)
-    if saddle.symmetric:
-        points += [(length - along, energy) for along, energy in points[1:]]
-    points += [(0.0, ends.energy_initial), (length, ends.energy_final)]
-    return _path(points, ends.energy_initial)
+def _side(
+    saddle: Saddle,
+    direction: "NDArray[np.float64]",
+    ends: Ends,
+    end: "Atoms",
+    engine: Engine,
+    settings: MigrationSettings,
+) -> tuple[list[tuple[float, float]], Minimum | None]:
+    """Return the points of one descent, and the minimum it stopped in if it did not arrive at its end."""
+    trail: list[tuple[float, float]] = []
+
+    def note(atoms: "Atoms") -> None:
+        trail.append((ends.along(atoms), float(atoms.get_potential_energy())))
+
+    name, other = ("initial", ends.final) if end is ends.initial else ("final", ends.initial)
+    atoms = saddle.atoms.copy()
+    atoms.positions += FIRST_STEP * direction
+    for fmax, label in ((FMAX, f"descent to the {name} state"), (settings.fmax, f"on to the {name} state")):
+        atoms = engine.relax(atoms, fmax=fmax, max_steps=settings.max_steps, watch=note, label=label)
+        if has_arrived(atoms, end, ends.mover):
+            return trail, None
+    if has_arrived(atoms, other, ends.mover):
+        message = f"the descent to the {name} state ends in the other one: the saddle lies beside the hop"
+        raise PhysicsError(message)
+    return trail, Minimum(atoms, atoms.get_potential_energy(), symmetric=False)
 
 
 def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[float, float]]:
@@ -82,16 +112,19 @@ def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[
     return kept
 
 
-def has_arrived(atoms: "Atoms", end: "Atoms") -> bool:
-    """Tell whether every atom is in the place it has in an end state."""
-    return bool(np.linalg.norm(atoms.positions - end.positions, axis=1).max() < ARRIVED)
+def has_arrived(atoms: "Atoms", end: "Atoms", mover: int) -> bool:
+    """Tell whether the moving ion and all of its kind are in the places they have in an end state.
+
+    Other ions may have turned into another arrangement around the same vacancy.
+    """
+    kind = atoms.numbers == atoms.numbers[mover]
+    return bool(np.linalg.norm(atoms.positions[kind] - end.positions[kind], axis=1).max() < ARRIVED)
 
 
-def _minimum(atoms: "Atoms", engine: Engine, settings: MigrationSettings) -> Minimum:
-    relaxed = engine.relax(atoms, fmax=settings.fmax, max_steps=settings.max_steps, label="intermediate minimum")
-    return Minimum(relaxed, relaxed.get_potential_energy(), symmetric=False)
-
-
-def _path(points: list[tuple[float, float]], zero: float) -> Path:
-    ordered = sorted(points)
-    return Path(tuple(along for along, _ in ordered), tuple(energy - zero for _, energy in ordered))
+def make_path(points: list[tuple[float, float]], zero: float) -> Path:
+    """Return points (coordinate, energy) in the order of their coordinates, those at the same place once."""
+    kept: list[tuple[float, float]] = []
+    for along, energy in sorted(points):
+        if not kept or along - kept[-1][0] > SAME_PLACE:
+            kept.append((along, energy))
+    return Path(tuple(along for along, _ in kept), tuple(energy - zero for _, energy in kept))

@@ -9,7 +9,7 @@ from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
 from seiflow.properties.migration.crossing import Crossing, cross
-from seiflow.properties.migration.descent import Path
+from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
 from seiflow.properties.migration.saddle import Saddle, judged
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
@@ -123,13 +123,17 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
         raise PhysicsError(message)
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in band.images]
-    along = tuple(float(step @ chord) / float(np.linalg.norm(chord)) for step in steps)
-    path = Path(along, tuple((band.energies - ends.energy_initial).tolist()))
+    along = [float(step @ chord) / float(np.linalg.norm(chord)) for step in steps]
+    path = make_path(list(zip(along, band.energies.tolist(), strict=True)), ends.energy_initial)
     return Crossing(saddle, path, (), saddle.trials)
 
 
 def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]) -> Barrier:
     saddle = crossing.saddle
+    if not saddle.modes.certain:
+        values, errors = saddle.modes.curvatures, saddle.modes.residuals
+        bounds = ", ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(values[:2], errors[:2], strict=True))
+        warnings += (f"that the saddle has one negative mode is not certain: its lowest curvatures are {bounds} eV/Å²",)
     first, last = crossing.trials[0], crossing.trials[-1]
     on_line = method != BAND and hop.symmetric
     return Barrier(

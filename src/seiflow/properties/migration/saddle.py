@@ -36,6 +36,9 @@ LOWER_BY = 0.001
 SYMMETRIC_PART = 0.5
 """Smallest norm of the part of a normalised mode that keeps the two ends of a hop images of each other."""
 
+MOSTLY_EVEN = 0.9
+"""Norm of that part above which a mode counts as even."""
+
 Search = Callable[["Atoms"], "Atoms"]
 
 
@@ -110,19 +113,20 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
         if best.modes.negative == 0:
             raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
         direction = _off_path(best, ends)
-        if best.modes.negative == 1 and (attempt > 1 or direction is None or not symmetric):
+        proved = best.modes.negative == 1 and not _leads_off_path(best, ends)
+        if proved and (attempt > 1 or direction is None or not symmetric):
             return best
         if direction is None:
             symmetric, search = False, climbing_search(ends, engine, settings)
             direction = best.modes.vectors[1]
         pushed = search(_pushed(best, direction, engine, settings.push))
         energy = pushed.get_potential_energy()
-        if best.modes.negative == 1 and energy > best.energy - LOWER_BY:
+        if proved and energy > best.energy - LOWER_BY:
             return best
         best = judged(pushed, energy, best.trials, ends, engine, settings, symmetric=symmetric)
     if best.modes.negative == 0:
         raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
-    if best.modes.negative == 1:
+    if best.modes.negative == 1 and not _leads_off_path(best, ends):
         return best
     message = f"no first-order saddle after {MOST_PUSHES} pushes; negative modes left: {best.modes.negative}"
     raise PhysicsError(message)
@@ -172,11 +176,22 @@ def _off_path(saddle: Saddle, ends: Ends) -> "NDArray[np.float64] | None":
 
     None if the mode breaks that symmetry.
     """
-    mode: NDArray[np.float64] = saddle.modes.vectors[1]
+    mode: NDArray[np.float64] = saddle.modes.vectors[0 if _leads_off_path(saddle, ends) else 1]
     if not saddle.symmetric:
         return mode
-    even = max((swap.even(mode) for swap in ends.swaps), key=lambda part: round(float(np.linalg.norm(part)), 6))
+    even = _even_part(mode, ends)
     return even if np.linalg.norm(even) > SYMMETRIC_PART else None
+
+
+def _leads_off_path(saddle: Saddle, ends: Ends) -> bool:
+    """Tell whether the lowest mode of a symmetric saddle keeps its symmetry, so that it is no reaction coordinate."""
+    even = _even_part(saddle.modes.vectors[0], ends) if saddle.symmetric else np.zeros(1)
+    return bool(np.linalg.norm(even) > MOSTLY_EVEN)
+
+
+def _even_part(mode: "NDArray[np.float64]", ends: Ends) -> "NDArray[np.float64]":
+    """Return the largest part of a mode that one of the exchanges of the ends leaves unchanged."""
+    return max((swap.even(mode) for swap in ends.swaps), key=lambda part: round(float(np.linalg.norm(part)), 6))
 
 
 def _pushed(saddle: Saddle, direction: "NDArray[np.float64]", engine: Engine, push: float) -> "Atoms":

@@ -75,6 +75,20 @@ class Ends:
     energy_final: float
     swaps: tuple[Swap, ...]
 
+    @property
+    def chord(self) -> "NDArray[np.float64]":
+        """From the moving ion's place in the initial state to that in the final one, Å."""
+        return np.asarray(self.final.positions[self.mover] - self.initial.positions[self.mover])
+
+    @property
+    def length(self) -> float:
+        """Length of the chord, Å."""
+        return float(np.linalg.norm(self.chord))
+
+    def along(self, atoms: "Atoms") -> float:
+        """Return how far along the chord the moving ion of a structure has come, Å."""
+        return float((atoms.positions[self.mover] - self.initial.positions[self.mover]) @ self.chord) / self.length
+
 
 def relax_vacancy(supercell: "Atoms", site: Site, engine: Engine, settings: MigrationSettings) -> Vacancy:
     """Relax a vacancy within the point group of its site.

@@ -1,0 +1,395 @@
+"""Evaluations: counted, checked, kept for a resume; relaxations: converged or refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.optimize import BFGS
+from ase.units import GPa
+
+from seiflow.engine import LARGEST_SANE_FORCE, Engine
+from seiflow.errors import CalculatorError, ConvergenceError
+from seiflow.journal import Journal
+from seiflow.properties.migration.hop import hop_barrier
+from seiflow.properties.migration.network import hop_network, make_supercell
+from seiflow.properties.migration.states import relax_vacancy
+from seiflow.properties.migration.symmetry import site_symmetry
+from seiflow.quasi_newton import Memory
+from seiflow.settings import MigrationSettings
+from seiflow.structures.space_group import space_group
+
+Job = Callable[[Engine], list[np.ndarray]]
+
+
+class Metals(Calculator):
+    """EMT without memory of earlier structures; counts, and is interrupted at a given evaluation."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        """Start counting."""
+        super().__init__()
+        self._killed_at = killed_at
+        self.evaluations = 0
+        self.stresses = 0
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        if self.evaluations + 1 == self._killed_at:
+            raise KeyboardInterrupt
+        self.evaluations += 1
+        self.stresses += "stress" in (properties or [])
+        fresh = EMT()
+        fresh.calculate(self.atoms, properties, all_changes)
+        self.results = fresh.results
+
+
+class Broken(Metals):
+    """Right until the third evaluation, whose forces are spoilt."""
+
+    def __init__(self, value: float) -> None:
+        """Take what one component of the forces becomes."""
+        super().__init__()
+        self._value = value
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        if self.evaluations == 3:
+            self.results["forces"][1, 2] = self._value
+
+
+def rattled(cells: int = 1) -> Atoms:
+    atoms = bulk("Cu", cubic=True).repeat(cells)
+    atoms.rattle(0.15, seed=1)
+    return atoms
+
+
+def tetragonal() -> Atoms:
+    """Ordered CuAu far from its equilibrium."""
+    return Atoms("CuAu", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[2.9, 2.9, 3.4], pbc=True)
+
+
+def vacancy() -> Atoms:
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    del atoms[0]
+    return atoms
+
+
+# Evaluations
+
+
+def test_every_evaluation_is_counted_once() -> None:
+    """The count is that of the calculator's own calls; asking again for the same structure on the same atoms is free."""
+    metals = Metals()
+    engine = Engine(metals)
+    atoms = engine.attach(rattled())
+    atoms.get_potential_energy()
+    atoms.get_forces()
+    assert engine.force_evaluations == metals.evaluations == 1
+    relaxed = engine.relax(rattled(), fmax=0.05)
+    relaxed.get_forces()
+    assert engine.force_evaluations == metals.evaluations > 2
+
+
+def test_stress_is_computed_only_where_it_is_asked_for() -> None:
+    """Relaxing ions never asks for the stress; an evaluation with stress does once."""
+    metals = Metals()
+    engine = Engine(metals)
+    engine.relax(rattled(), fmax=0.05)
+    assert engine.evaluate(rattled()).stress is None
+    assert metals.stresses == 0
+    stress = engine.evaluate(rattled(), stress=True).stress
+    reference = rattled()
+    reference.calc = EMT()
+    assert stress == pytest.approx(reference.get_stress())
+    assert metals.stresses == 1
+
+
+def test_evaluation_ignores_constraints() -> None:
+    """Forces handed out are those of the calculator, with a constraint on the atoms or without."""
+    held = Engine(EMT()).relax(tetragonal(), fmax=0.05, symmetric=True)
+    free = held.copy()
+    free.set_constraint()
+    free.positions[0] += 0.1
+    held.set_constraint(held.constraints)
+    held.positions[:] = free.positions
+    assert np.array_equal(Engine(EMT()).evaluate(held).forces, Engine(EMT()).evaluate(free).forces)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -2 * LARGEST_SANE_FORCE])
+def test_nonsense_forces_are_refused(value: float) -> None:
+    """NaN, infinity and forces that no solid has stop a relaxation at the evaluation that made them, which the message names."""
+    with pytest.raises(CalculatorError, match="evaluation 3 of Cu4"):
+        Engine(Broken(value)).relax(rattled(), fmax=0.001)
+
+
+def test_nonsense_is_not_kept(tmp_path: Path) -> None:
+    """A refused evaluation does not get into the journal, so that a repaired calculator is asked again."""
+    path = tmp_path / "journal"
+    with pytest.raises(CalculatorError):
+        Engine(Broken(np.nan), Journal(path)).relax(rattled(), fmax=0.001)
+    assert len(Journal(path)) == 2
+
+
+def test_overlapping_atoms_are_refused() -> None:
+    """Two atoms on top of each other make forces that are an error, not a result."""
+    atoms = Atoms("Ar2", positions=[(0, 0, 0), (0.3, 0, 0)], cell=[9, 9, 9], pbc=True)
+    with pytest.raises(CalculatorError, match="above 1000"):
+        Engine(LennardJones()).relax(atoms, fmax=0.01)
+
+
+# Journal
+
+
+def relax_job(engine: Engine) -> list[np.ndarray]:
+    relaxed = engine.relax(rattled(), fmax=0.001)
+    return [relaxed.positions, relaxed.get_forces()]
+
+
+def crystal_job(engine: Engine) -> list[np.ndarray]:
+    relaxed = engine.relax_crystal(tetragonal(), fmax=0.001, stress_gpa=0.005)
+    return [relaxed.positions, relaxed.cell.array, relaxed.get_forces(), relaxed.get_stress()]
+
+
+def hop_job(engine: Engine) -> list[np.ndarray]:
+    settings = MigrationSettings(image_distance=5.0, fmax=0.05)
+    crystal = bulk("Cu", a=3.59)
+    network = hop_network(crystal, "Cu", settings)
+    supercell = make_supercell(crystal, network.supercell)
+    vacancies = {site.site: relax_vacancy(supercell, site, engine, settings) for site in network.sites}
+    barrier, frames = hop_barrier(supercell, network.hops[0], vacancies, site_symmetry(supercell), engine, settings)
+    numbers = [barrier.barrier_forward_ev, barrier.barrier_backward_ev, *barrier.path.energy_ev]
+    return [np.array(numbers), barrier.curvatures_ev_per_angstrom2, frames.saddle.positions]
+
+
+KILLS = [
+    (job, float(fraction))
+    for job, kills in ((relax_job, 8), (crystal_job, 8), (hop_job, 4))
+    for fraction in np.random.default_rng(kills).random(kills)
+]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[Job, tuple[list[np.ndarray], int, int]]:
+    """Result, count and calls of the calculator of each job, run without a kill."""
+    found = {}
+    for job in (relax_job, crystal_job, hop_job):
+        metals = Metals()
+        engine = Engine(metals)
+        found[job] = (job(engine), engine.force_evaluations, metals.evaluations)
+    return found
+
+
+@pytest.mark.parametrize(("job", "fraction"), KILLS)
+def test_killed_job_resumes_to_the_same_bits(
+    job: Job, fraction: float, undisturbed: dict[Job, tuple[list[np.ndarray], int, int]], tmp_path: Path
+) -> None:
+    """Killed anywhere and run again, a job gives the bits and the count of an undisturbed run and computes only the rest."""
+    expected, evaluations, calls = undisturbed[job]
+    killed_at = 1 + int(fraction * calls)
+    path = tmp_path / "journal"
+    with pytest.raises(KeyboardInterrupt):
+        job(Engine(Metals(killed_at), Journal(path, "emt")))
+    rest = Metals()
+    engine = Engine(rest, Journal(path, "emt"))
+    for value, wanted in zip(job(engine), expected, strict=True):
+        assert np.array_equal(value, wanted)
+    assert engine.force_evaluations == evaluations
+    assert rest.evaluations <= calls - (killed_at - 1)
+
+
+def test_job_killed_again_and_again_resumes(undisturbed: dict[Job, tuple[list[np.ndarray], int, int]], tmp_path: Path) -> None:
+    """A job killed after every third evaluation still arrives at the result of an undisturbed run."""
+    path = tmp_path / "journal"
+    kills = 0
+    while True:
+        try:
+            result = crystal_job(Engine(Metals(killed_at=4), Journal(path)))
+        except KeyboardInterrupt:
+            kills += 1
+        else:
+            break
+    assert kills > 1
+    assert all(np.array_equal(value, wanted) for value, wanted in zip(result, undisturbed[crystal_job][0], strict=True))
+
+
+def test_finished_journal_answers_everything(tmp_path: Path) -> None:
+    """Run again with a whole journal, a job asks the calculator for nothing; with the journal removed, for everything."""
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    first = Metals()
+    crystal_job(Engine(first, journal))
+    again = Metals()
+    crystal_job(Engine(again, Journal(path)))
+    assert again.evaluations == 0
+    journal.remove()
+    assert not path.exists()
+    crystal_job(Engine(again, Journal(path)))
+    assert again.evaluations == first.evaluations
+
+
+@pytest.mark.parametrize("kept", [1, 20, 200])
+def test_cut_off_last_line_is_dropped(kept: int, tmp_path: Path) -> None:
+    """A line that a kill cut off, at whatever byte, costs that evaluation only and does not spoil what is appended."""
+    path = tmp_path / "journal"
+    expected = relax_job(Engine(Metals(), Journal(path)))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]) + lines[3][:kept])
+    assert len(Journal(path)) == 3
+    rest = Metals()
+    found = relax_job(Engine(rest, Journal(path)))
+    assert all(np.array_equal(value, wanted) for value, wanted in zip(found, expected, strict=True))
+    assert rest.evaluations == len(lines) - 3
+    assert path.read_bytes() == b"".join(lines)
+
+
+def test_damaged_line_is_computed_again(tmp_path: Path) -> None:
+    """Garbage in the middle costs the evaluation it stood for, not the others."""
+    path = tmp_path / "journal"
+    relax_job(Engine(Metals(), Journal(path)))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:1], b"\x00\xff{]\n", *lines[2:]]))
+    rest = Metals()
+    relax_job(Engine(rest, Journal(path)))
+    assert rest.evaluations == 1
+
+
+@pytest.mark.parametrize("context", ["", "emt 2", "EMT"])
+def test_other_calculator_does_not_read_it(context: str, tmp_path: Path) -> None:
+    """Evaluations belong to the calculator, weights and versions that made them."""
+    path = tmp_path / "journal"
+    Engine(Metals(), Journal(path, "emt")).evaluate(rattled())
+    other, same = Metals(), Metals()
+    Engine(other, Journal(path, context)).evaluate(rattled())
+    Engine(same, Journal(path, "emt")).evaluate(rattled())
+    assert (other.evaluations, same.evaluations) == (1, 0)
+
+
+def test_journal_knows_structure_and_question_to_the_last_bit(tmp_path: Path) -> None:
+    """The next representable position, a permuted element, another cell or a stress not yet computed are all new."""
+    path = tmp_path / "journal"
+    atoms = tetragonal()
+    Engine(Metals(), Journal(path)).evaluate(atoms)
+    moved, exchanged, squeezed = atoms.copy(), atoms.copy(), atoms.copy()
+    moved.positions[1, 0] = np.nextafter(moved.positions[1, 0], 9)
+    exchanged.symbols = "AuCu"
+    squeezed.cell[2, 2] = np.nextafter(squeezed.cell[2, 2], 9)
+    metals = Metals()
+    for other in (moved, exchanged, squeezed):
+        Engine(metals, Journal(path)).evaluate(other)
+    assert metals.evaluations == 3
+    Engine(metals, Journal(path)).evaluate(atoms, stress=True)
+    assert metals.evaluations == 4
+    Engine(metals, Journal(path)).evaluate(atoms)
+    assert metals.evaluations == 4
+
+
+def test_two_engines_do_not_mix(tmp_path: Path) -> None:
+    """Jobs side by side each have their own journal and count."""
+    first, second = Metals(), Metals()
+    here, there = Engine(first, Journal(tmp_path / "a")), Engine(second, Journal(tmp_path / "b"))
+    here.evaluate(rattled())
+    there.evaluate(rattled())
+    there.evaluate(tetragonal())
+    assert (here.force_evaluations, there.force_evaluations) == (1, 2)
+    assert (first.evaluations, second.evaluations) == (1, 2)
+    assert (len(Journal(tmp_path / "a")), len(Journal(tmp_path / "b"))) == (1, 2)
+
+
+# Relaxations
+
+
+def test_unconverged_relaxation_is_refused_with_what_it_reached() -> None:
+    """Too few steps end in an error that names the largest force, its limit and the setting; no structure comes out."""
+    with pytest.raises(ConvergenceError, match=r"largest force \d\S* eV/Å after 2 steps, wanted 0\.001.*max_steps"):
+        Engine(EMT()).relax(rattled(), fmax=0.001, max_steps=2)
+    with pytest.raises(ConvergenceError, match="after 3 steps"):
+        Engine(EMT()).relax_crystal(tetragonal(), fmax=0.001, stress_gpa=0.01, max_steps=3)
+
+
+@pytest.mark.parametrize("fmax", [0.1, 0.01, 0.001])
+def test_relaxation_reaches_its_tolerance_and_leaves_the_start_alone(fmax: float) -> None:
+    """No force is above the limit, the cell and the start are what they were."""
+    start = rattled(2)
+    before = start.copy()
+    relaxed = Engine(EMT()).relax(start, fmax=fmax)
+    assert np.linalg.norm(relaxed.get_forces(), axis=1).max() <= fmax
+    assert start == before
+    assert np.array_equal(relaxed.cell.array, start.cell.array)
+
+
+def test_symmetric_relaxation_keeps_the_space_group() -> None:
+    """Within the symmetry of the start the structure of a vacancy has the same energy as without, and the same space group."""
+    kept = Engine(EMT()).relax(vacancy(), fmax=0.005, symmetric=True)
+    free = Engine(EMT()).relax(vacancy(), fmax=0.005)
+    assert space_group(kept) == space_group(vacancy())
+    assert kept.get_potential_energy() == pytest.approx(free.get_potential_energy(), abs=1e-4)
+
+
+def test_crystal_keeps_its_space_group_and_reaches_both_tolerances() -> None:
+    """A tetragonal alloy far from equilibrium stays tetragonal, with forces and stress below their limits."""
+    start = tetragonal()
+    relaxed = Engine(EMT()).relax_crystal(start, fmax=0.002, stress_gpa=0.01)
+    assert np.linalg.norm(relaxed.get_forces(), axis=1).max() <= 0.002
+    assert np.abs(relaxed.get_stress()).max() / GPa <= 0.01
+    assert space_group(relaxed) == space_group(start)
+    lengths = relaxed.cell.lengths()
+    assert lengths[0] == pytest.approx(lengths[1], abs=1e-9)
+    assert np.abs(lengths - start.cell.lengths()).max() > 0.05
+
+
+def test_crystal_does_not_depend_on_where_it_starts() -> None:
+    """Stretched or squeezed at the start, the crystal ends with the same lattice."""
+    lattices = []
+    for factor in (0.97, 1.04):
+        start = tetragonal()
+        start.set_cell(start.cell * factor, scale_atoms=True)
+        lattices.append(Engine(EMT()).relax_crystal(start, fmax=0.002, stress_gpa=0.01).cell.lengths())
+    assert lattices[0] == pytest.approx(lattices[1], abs=1e-3)
+
+
+def test_quasi_newton_takes_no_more_evaluations_than_bfgs() -> None:
+    """For a vacancy in Cu, tightly relaxed, the optimiser costs no more than ASE's BFGS and ends at the same energy."""
+    engine = Engine(EMT())
+    energy = engine.relax(vacancy(), fmax=0.01).get_potential_energy()
+    metals = Metals()
+    atoms = vacancy()
+    atoms.calc = metals
+    assert BFGS(atoms, logfile=None).run(fmax=0.01, steps=300)
+    assert engine.force_evaluations <= metals.evaluations
+    assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
+
+
+def test_remembered_hessian_saves_evaluations() -> None:
+    """Relaxing nearly the same structure again is cheaper with the Hessian of the first relaxation than without."""
+    engine, memory = Engine(EMT()), Memory()
+    again = engine.relax(rattled(2), fmax=0.005, memory=memory).copy()
+    assert memory.hessian is not None
+    again.rattle(0.03, seed=2)
+    costs = []
+    for known in (memory, Memory()):
+        counted = Engine(EMT())
+        counted.relax(again, fmax=0.005, memory=known)
+        costs.append(counted.force_evaluations)
+    assert costs[0] <= costs[1]
+
+
+def test_progress_is_reported() -> None:
+    """Each step tells its number, the largest force and the evaluations so far."""
+    told: list[str] = []
+    engine = Engine(EMT(), report=told.append)
+    engine.relax(rattled(), fmax=0.05, label="test")
+    assert len(told) > 1
+    assert all(line.startswith("test: step ") for line in told)
+    assert f"{engine.force_evaluations} evaluations" in told[-1]
