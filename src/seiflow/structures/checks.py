@@ -108,7 +108,7 @@ def inspect(
     """
     known = [phases] if isinstance(phases, PhaseRecipe) else list(phases)
     unknown = sorted(set(atoms.get_chemical_symbols()) - {symbol for phase in known for symbol in phase.charges})
-    names = ", ".join(phase.name for phase in known)
+    names = ", ".join(phase.formula for phase in known)
     fatal = [f"{symbol} belongs to no phase of {names}" for symbol in unknown]
     if not (np.isfinite(atoms.positions).all() and abs(np.linalg.det(np.asarray(atoms.cell))) > 1e-6):  # noqa: PLR2004 - Å³
         fatal.append("positions are not finite or the cell has no volume")
