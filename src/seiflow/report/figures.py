@@ -98,7 +98,7 @@ _CAPTIONS = {
     "young-modulus": "Young's modulus by direction, in the planes of the Cartesian axes of the stiffness.",
     "phonon-dos": "Phonon density of states.",
     "heat-capacity": "Harmonic Cv per mole of formula units; markers: published (Cp: at constant pressure).",
-    "bands": "Energy along each hop. Dots are computed, the line between them is a guide to the eye.",
+    "bands": "Energy along each hop, met in relaxations from its saddle to both ends. Dots are computed, lines guide the eye.",
 }
 
 
