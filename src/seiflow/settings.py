@@ -45,7 +45,7 @@ class MigrationSettings(Settings):
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")
     push: Positive = Field(0.3, description="how far the ion is pushed off the symmetry line of a symmetric hop, Å")
     curvature_tolerance: Positive = Field(
-        0.25, description="a mode besides the reaction coordinate is negative when its curvature is below minus this, eV/Å²"
+        0.2, description="a mode besides the reaction coordinate is negative when its curvature is below minus this, eV/Å²"
     )
     images: int = Field(5, ge=3, description="moving images of a band")
     band_fmax: Positive = Field(0.05, description="largest force on any image of a climbing band, eV/Å")
