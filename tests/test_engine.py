@@ -21,7 +21,6 @@ from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
-from seiflow.quasi_newton import Memory
 from seiflow.settings import MigrationSettings
 from seiflow.structures.space_group import space_group
 
@@ -369,20 +368,6 @@ def test_quasi_newton_takes_no_more_evaluations_than_bfgs() -> None:
     assert BFGS(atoms, logfile=None).run(fmax=0.01, steps=300)
     assert engine.force_evaluations <= metals.evaluations
     assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
-
-
-def test_remembered_hessian_saves_evaluations() -> None:
-    """Relaxing nearly the same structure again is cheaper with the Hessian of the first relaxation than without."""
-    engine, memory = Engine(EMT()), Memory()
-    again = engine.relax(rattled(2), fmax=0.005, memory=memory).copy()
-    assert memory.hessian is not None
-    again.rattle(0.03, seed=2)
-    costs = []
-    for known in (memory, Memory()):
-        counted = Engine(EMT())
-        counted.relax(again, fmax=0.005, memory=known)
-        costs.append(counted.force_evaluations)
-    assert costs[0] <= costs[1]
 
 
 def test_progress_is_reported() -> None:

@@ -18,7 +18,7 @@ from ase.units import GPa
 
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal, Results
-from seiflow.quasi_newton import Memory, QuasiNewton
+from seiflow.quasi_newton import QuasiNewton
 from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
@@ -142,7 +142,6 @@ class Engine:
         fmax: float,
         max_steps: int = 300,
         symmetric: bool = False,
-        memory: Memory | None = None,
         watch: Callable[["Atoms"], None] | None = None,
         label: str = "relax",
     ) -> "Atoms":
@@ -153,7 +152,6 @@ class Engine:
             fmax: Largest force on an atom allowed at the end, eV/Å.
             max_steps: Steps before it is given up.
             symmetric: Keep the space group that the start has.
-            memory: Carries the Hessian from one relaxation to the next of nearly the same structure.
             watch: Called with the structure after each step.
             label: Heads the progress lines.
 
@@ -166,12 +164,10 @@ class Engine:
         relaxed = self.attach(atoms)
         if symmetric:
             relaxed.set_constraint([*relaxed.constraints, FixSymmetry(relaxed, symprec=SYMMETRY_TOLERANCE)])
-        memory = memory or Memory()
-        optimizer = QuasiNewton(relaxed, memory)
+        optimizer = QuasiNewton(relaxed)
         if watch is not None:
             optimizer.attach(watch, atoms=relaxed)
         self._run(optimizer, relaxed, fmax, max_steps, label)
-        memory.hessian = optimizer.hessian
         return relaxed
 
     def relax_crystal(self, atoms: "Atoms", *, fmax: float, stress_gpa: float, max_steps: int = 500) -> "Atoms":

@@ -6,7 +6,6 @@ covalent bonds, where a molecular ion is an order of magnitude stiffer than the 
 for a vacancy in Li2CO3), and the update of the Hessian is a matrix expression instead of a double loop.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,20 +24,13 @@ BONDED = 0.97
 """Atoms closer than this fraction of the sum of their covalent radii are taken as bonded."""
 
 
-@dataclass
-class Memory:
-    """The Hessian a relaxation ended with, from which the next one of nearly the same structure starts."""
-
-    hessian: "NDArray[np.float64] | None" = None
-
-
 class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is untyped
     """Trust-region quasi-Newton with a model Hessian."""
 
-    def __init__(self, atoms: "Atoms", memory: Memory) -> None:
-        """Start from the memory's Hessian, or from a model where it is empty."""
+    def __init__(self, atoms: "Atoms") -> None:
+        """Start from the model Hessian."""
         super().__init__(atoms, logfile=None)
-        self.hessian = model_hessian(atoms) if memory.hessian is None else memory.hessian.copy()
+        self.hessian = model_hessian(atoms)
 
     def update_hessian_bfgs(self, pos: "NDArray[np.float64]", G: "NDArray[np.float64]") -> None:  # noqa: N803 - ASE's name
         """Broyden-Fletcher-Goldfarb-Shanno update of the Hessian."""
