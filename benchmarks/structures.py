@@ -16,12 +16,13 @@ from queue import Empty
 import numpy as np
 from ase import Atoms
 
-from seiflow.shelves import boundary_shelf, structure_shelf
+from seiflow.shelves import boundary_shelf, phase_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import inspect
 from seiflow.structures.coincidence import mirror_sigma
 from seiflow.structures.grain_boundary import build_grain_boundary
-from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe
+from seiflow.structures.recipes import PhaseRecipe
 
 PHASES = ("LiF", "Li2O", "Li2CO3")
 SECONDS = 60
@@ -80,7 +81,7 @@ def tilt_angle(plane: tuple[int, int, int], axis: tuple[int, int, int]) -> float
 
 def compare(name: str) -> None:
     """Print two lines for each boundary of a phase."""
-    phase = structure_shelf().get(name)
+    phase = phase_shelf().get(name)
     crystal = build_crystal(phase)
     print(f"\n{name}")
     columns = f"{'atoms':>6}{'charge':>8}{'unlike':>8}{'like':>8}{'groups broken':>15}{'close':>7}{'seconds':>9}"

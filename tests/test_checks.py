@@ -8,18 +8,18 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from seiflow.errors import StructureError
-from seiflow.shelves import structure_shelf
+from seiflow.shelves import phase_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import certify, formula_units, inspect
 from seiflow.structures.fingerprint import digest, same_structure, without_duplicates
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.units import bulk_contacts
 
-PHASES = structure_shelf().names
+PHASES = phase_shelf().names
 
 
 def phase(name: str) -> PhaseRecipe:
-    return structure_shelf().get(name)
+    return phase_shelf().get(name)
 
 
 def crystal(name: str) -> Atoms:

@@ -193,7 +193,7 @@ def test_recipes_are_listed(here: Path, library: Library, capsys: pytest.Capture
     """The list shows every recipe with its summary, the user's own among them."""
     assert main(["list", "--library", str(library(here / "mine"))]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["structures"] in lines
+    assert ["phases"] in lines
     assert ["calculators"] in lines
     assert {"Cu", "Cu3Au", "emt", "pair"} <= {line[0] for line in lines if len(line) > 2}
 

@@ -12,14 +12,15 @@ from ase.neighborlist import neighbor_list
 from pydantic import ValidationError
 
 from seiflow.errors import InputError, RecipeError, SeiflowError, StructureError
-from seiflow.shelves import boundary_shelf, load_recipe, structure_shelf
+from seiflow.shelves import boundary_shelf, load_recipe, phase_shelf
 from seiflow.structures.bicrystal import faces_across
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.coincidence import mirror_sigma, shared_net, twist_angle, twist_angles
 from seiflow.structures.fingerprint import digest
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary, grains_of
 from seiflow.structures.layers import layers
-from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe
+from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.registry import registry_candidates, translations
 from seiflow.structures.space_group import operations, standard_cell
 
@@ -36,7 +37,7 @@ WANTED = [
 
 @cache
 def phase(name: str) -> PhaseRecipe:
-    return structure_shelf().get(name)
+    return phase_shelf().get(name)
 
 
 @cache
@@ -377,7 +378,7 @@ def test_phases_and_boundaries_are_found_on_their_own_shelves(tmp_path: Path) ->
         encoding="utf-8",
     )
     assert "mine" in boundary_shelf([tmp_path]).names
-    assert "mine" not in structure_shelf([tmp_path]).names
+    assert "mine" not in phase_shelf([tmp_path]).names
     assert boundary_shelf([tmp_path]).get("mine").plane == (2, 1, 0)
 
 

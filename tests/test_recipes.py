@@ -14,7 +14,7 @@ from seiflow.calculators.factory import calculator_context, calculator_versions,
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered, weight_file
 from seiflow.documents import load
 from seiflow.errors import CalculatorError, InputError, RecipeError, StructureError
-from seiflow.shelves import data_folder, load_recipe, structure_shelf
+from seiflow.shelves import data_folder, load_recipe, phase_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import certify, inspect
 from seiflow.structures.recipes import PhaseRecipe
@@ -82,10 +82,10 @@ def written(folder: Path, recipe: Recipe) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", structure_shelf().names)
+@pytest.mark.parametrize("name", phase_shelf().names)
 def test_shipped_phase_earns_its_certificate(name: str) -> None:
     """Every phase of the package builds: neutral, whole formula units, in its space group, groups whole, no atoms too close."""
-    recipe = structure_shelf().get(name)
+    recipe = phase_shelf().get(name)
     certificate = certify(build_crystal(recipe), recipe)
     assert certificate.problems == ()
     assert certificate.net_charge_e == 0
@@ -98,7 +98,7 @@ def test_own_phase_earns_a_certificate(tmp_path: Path, recipe: Recipe, units: in
     """A phase from a user's own YAML builds and earns its certificate without any code."""
     (tmp_path / "structures").mkdir()
     written(tmp_path / "structures", recipe)
-    found = structure_shelf([tmp_path]).get(str(recipe["name"]))
+    found = phase_shelf([tmp_path]).get(str(recipe["name"]))
     certificate = certify(build_crystal(found), found)
     assert (list(certificate.formula_units.values()), certificate.net_charge_e) == ([units], 0)
 
@@ -225,15 +225,15 @@ def test_building_twice_gives_the_same_atoms() -> None:
 
 def test_own_recipe_goes_before_that_of_the_package(tmp_path: Path) -> None:
     """A recipe in a user's folder, however deep, replaces one of the same name in the package."""
-    name = structure_shelf().names[0]
+    name = phase_shelf().names[0]
     folder = tmp_path / "structures" / "deep"
     folder.mkdir(parents=True)
     path = written(folder, ROCK_SALT | {"name": name})
-    assert structure_shelf([tmp_path]).path(name) == path
-    assert structure_shelf().path(name).is_relative_to(data_folder("structures"))
+    assert phase_shelf([tmp_path]).path(name) == path
+    assert phase_shelf().path(name).is_relative_to(data_folder("structures"))
 
 
-@pytest.mark.parametrize("shelf", [structure_shelf(), calculator_shelf()])
+@pytest.mark.parametrize("shelf", [phase_shelf(), calculator_shelf()])
 def test_unknown_name_offers_the_nearest(shelf: object) -> None:
     """A name that no recipe has is answered with the nearest one."""
     name = shelf.names[0]
@@ -338,5 +338,5 @@ def test_version_of_the_calculator_is_known() -> None:
 def test_own_recipes_of_the_fixture_are_found(tmp_path: Path, library: Callable[..., Path]) -> None:
     """A folder with a user's recipes brings its structures and calculators beside those of the package."""
     folder = library(tmp_path / "mine")
-    assert set(structure_shelf([folder]).names) == {*structure_shelf().names, "Cu3Au"}
+    assert set(phase_shelf([folder]).names) == {*phase_shelf().names, "Cu3Au"}
     assert set(calculator_shelf([folder]).names) == {*calculator_shelf().names, "pair"}

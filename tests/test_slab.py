@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seiflow.errors import InputError, StructureError
-from seiflow.shelves import structure_shelf
+from seiflow.shelves import phase_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.fingerprint import digest
 from seiflow.structures.layers import checked_plane, layers
@@ -28,7 +28,7 @@ EVERY_PLANE = pytest.mark.parametrize(("name", "plane"), PLANES)
 
 
 def phase(name: str) -> PhaseRecipe:
-    return structure_shelf().get(name)
+    return phase_shelf().get(name)
 
 
 def crystal(name: str) -> Atoms:

@@ -265,11 +265,12 @@ def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
 
 def _list(options: argparse.Namespace) -> None:
     from seiflow.calculators.recipes import calculator_shelf
-    from seiflow.shelves import boundary_shelf, structure_shelf
+    from seiflow.shelves import boundary_shelf, interface_shelf, phase_shelf
 
     for heading, shelf in (
-        ("structures", structure_shelf(options.library)),
+        ("phases", phase_shelf(options.library)),
         ("grain boundaries", boundary_shelf(options.library)),
+        ("interfaces", interface_shelf(options.library)),
         ("calculators", calculator_shelf(options.library)),
     ):
         print(heading)

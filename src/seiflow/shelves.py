@@ -1,14 +1,15 @@
 """Recipes found by name: first in the user's own folders, then among those that come with the package."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from seiflow.documents import load, nearest
 from seiflow.errors import RecipeError
-from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe, Recipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
+from seiflow.structures.recipes import PhaseRecipe, Recipe
 
 Kind = TypeVar("Kind", bound=Recipe)
 
@@ -20,46 +21,47 @@ def data_folder(name: str) -> Path:
 
 
 class Shelf(Generic[Kind]):
-    """Recipes of one kind, one YAML file each, named like the recipe in it.
+    """Recipes, one YAML file each, named like the recipe in it.
 
     Args:
-        model: The type of the recipes.
+        models: The type of the recipes by the ``kind`` they state, which is empty for those that state none; other kinds are
+            not found.
         what: What one is called in messages.
         folders: Searched with their subfolders, in this order; the first that has a name wins.
-        kind: Only recipes of this kind are found, where folders hold several.
     """
 
-    def __init__(self, model: type[Kind], what: str, folders: Sequence[Path], kind: str | None = None) -> None:
+    def __init__(self, models: Mapping[str, type[Kind]], what: str, folders: Sequence[Path]) -> None:
         """Remember where to look; nothing is read yet."""
-        self._kind = kind
-        self._model = model
+        self._models = models
         self._what = what
         self._folders = tuple(folders)
 
     @cached_property
-    def _paths(self) -> dict[str, Path]:
-        found: dict[str, Path] = {}
+    def _found(self) -> dict[str, tuple[Path, type[Kind]]]:
+        found: dict[str, tuple[Path, type[Kind]]] = {}
         for folder in self._folders:
             for path in sorted(folder.rglob("*.yaml")):
-                if self._kind is None or _kind(path) == self._kind:
-                    found.setdefault(path.stem, path)
+                model = self._models.get(stated_kind(path))
+                if model is not None:
+                    found.setdefault(path.stem, (path, model))
         return found
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all recipes, in alphabetical order."""
-        return tuple(sorted(self._paths))
+        return tuple(sorted(self._found))
 
     def path(self, name: str) -> Path:
         """Return the file of a recipe; an unknown name is a :class:`RecipeError` that offers the nearest one."""
-        if name not in self._paths:
+        if name not in self._found:
             message = f"unknown {self._what} {name!r}{nearest(name, self.names)}"
             raise RecipeError(message)
-        return self._paths[name]
+        return self._found[name][0]
 
     def get(self, name: str) -> Kind:
         """Return a recipe."""
-        return load_recipe(self.path(name), self._model)
+        path = self.path(name)
+        return load_recipe(path, self._found[name][1])
 
 
 def load_recipe(path: Path, model: type[Kind]) -> Kind:
@@ -72,24 +74,57 @@ def load_recipe(path: Path, model: type[Kind]) -> Kind:
     return recipe
 
 
-def structure_shelf(folders: Sequence[Path] = ()) -> Shelf[PhaseRecipe]:
+StructureRecipe = PhaseRecipe | PlanarRecipe
+
+PHASES: Mapping[str, type[PhaseRecipe]] = {"": PhaseRecipe, "phase": PhaseRecipe}
+BOUNDARIES: Mapping[str, type[GrainBoundaryRecipe]] = {"grain_boundary": GrainBoundaryRecipe}
+INTERFACES: Mapping[str, type[InterfaceRecipe]] = {"interface": InterfaceRecipe}
+STRUCTURES: Mapping[str, type[StructureRecipe]] = {
+    **PHASES,
+    **BOUNDARIES,
+    **INTERFACES,
+    "slab": SlabRecipe,
+}
+"""Type of a structure's recipe by its kind."""
+
+
+def load_structure(path: Path) -> StructureRecipe:
+    """Read the recipe of a structure of any kind."""
+    kind = stated_kind(path)
+    if kind not in STRUCTURES:
+        message = f"{path}: unknown kind {kind!r}{nearest(kind, filter(None, STRUCTURES))}"
+        raise RecipeError(message)
+    return load_recipe(path, STRUCTURES[kind])
+
+
+def structure_shelf(folders: Sequence[Path] = ()) -> Shelf[StructureRecipe]:
+    """Return the structures of every kind, those of the user's folders and of the package."""
+    return Shelf(STRUCTURES, "structure", _structure_folders(folders))
+
+
+def phase_shelf(folders: Sequence[Path] = ()) -> Shelf[PhaseRecipe]:
     """Return the phases of the user's folders and of the package."""
-    return Shelf(PhaseRecipe, "structure", _structure_folders(folders), "phase")
+    return Shelf(PHASES, "structure", _structure_folders(folders))
 
 
 def boundary_shelf(folders: Sequence[Path] = ()) -> Shelf[GrainBoundaryRecipe]:
     """Return the grain boundaries of the user's folders and of the package."""
-    return Shelf(GrainBoundaryRecipe, "grain boundary", _structure_folders(folders), "grain_boundary")
+    return Shelf(BOUNDARIES, "grain boundary", _structure_folders(folders))
+
+
+def interface_shelf(folders: Sequence[Path] = ()) -> Shelf[InterfaceRecipe]:
+    """Return the interfaces of the user's folders and of the package."""
+    return Shelf(INTERFACES, "interface", _structure_folders(folders))
 
 
 def _structure_folders(folders: Sequence[Path]) -> list[Path]:
     return [*(folder / "structures" for folder in folders), data_folder("structures")]
 
 
-def _kind(path: Path) -> str:
-    """Return what kind of structure a recipe says it is, without reading all of it as YAML; a phase need not say."""
+def stated_kind(path: Path) -> str:
+    """Return what kind of structure a recipe says it is, without reading all of it as YAML; empty if it says nothing."""
     try:
         found = re.search(r"^kind:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
-        return "phase"
-    return found[1] if found else "phase"
+        return ""
+    return found[1] if found else ""

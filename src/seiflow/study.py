@@ -15,7 +15,7 @@ from seiflow.documents import Location, line_at, lines_of, problems_of, read_yam
 from seiflow.errors import InputError, SeiflowError, StudyError
 from seiflow.records import canonical
 from seiflow.settings import PropertySettings
-from seiflow.shelves import structure_shelf
+from seiflow.shelves import phase_shelf
 from seiflow.structures.recipes import PhaseRecipe
 
 PropertyName = Literal["relaxation", "elasticity", "migration", "phonons"]
@@ -83,7 +83,7 @@ class Study:
         self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
         folders = [Path(folder).expanduser() for folder in self.config.library]
-        self.structures = structure_shelf(folders)
+        self.structures = phase_shelf(folders)
         self.calculators = calculator_shelf(folders)
         missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(folders) if not path.is_dir()]
         self._refuse([*missing, *self._problems()])

@@ -55,7 +55,9 @@ class CalculatorRecipe(Recipe):
 
 def calculator_shelf(folders: Sequence[Path] = ()) -> Shelf[CalculatorRecipe]:
     """Return the calculators of the user's folders and of the package."""
-    return Shelf(CalculatorRecipe, "calculator", [*(folder / "calculators" for folder in folders), data_folder("calculators")])
+    return Shelf(
+        {"": CalculatorRecipe}, "calculator", [*(folder / "calculators" for folder in folders), data_folder("calculators")]
+    )
 
 
 def uncovered(recipe: CalculatorRecipe, symbols: Iterable[str]) -> list[str]:

@@ -33,14 +33,21 @@ ONE = np.eye(2)
 
 
 @dataclass(frozen=True)
+class Grain:
+    """A slab of a crystal: species, positions (n × 3, Å), thickness (Å); its faces are z = 0 and z = height."""
+
+    symbols: tuple[str, ...]
+    positions: "NDArray[np.float64]"
+    height: float
+
+
+@dataclass(frozen=True)
 class Bicrystal:
     """Two grains, not yet put together.
 
     Attributes:
-        symbols: Species of each grain, n.
-        lower: Positions of the first grain, n × 3, Å; its faces are z = 0 and z = height.
-        upper: Positions of the second grain in the same way, before it is put on the first.
-        height: Thickness of each grain, Å.
+        lower: The first grain.
+        upper: The second grain, before it is put on the first.
         net: Rows: the vectors of the boundary's cell, 2 × 2, Å.
         origin: Where the second grain lies without translation, 2, Å; follows the layers of the first grain as they climb, so
             that the same translation is the same registry for grains of any thickness.
@@ -50,10 +57,8 @@ class Bicrystal:
         equal_shifts: Matrices that turn a translation into an equivalent one, each 2 × 2.
     """
 
-    symbols: tuple[str, ...]
-    lower: "NDArray[np.float64]"
-    upper: "NDArray[np.float64]"
-    height: float
+    lower: Grain
+    upper: Grain
     net: "NDArray[np.float64]"
     origin: "NDArray[np.float64]"
     slant: "NDArray[np.float64] | None"
@@ -71,7 +76,13 @@ class Bicrystal:
 
     def placed(self, translation: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return the positions of the second grain on a face at z = 0, n × 3, Å."""
-        return np.asarray(self.upper + np.array([*(self.origin + translation), 0.0]))
+        return np.asarray(self.upper.positions + np.array([*(self.origin + translation), 0.0]))
+
+    def heights(self, gap: float) -> tuple[float, float, float]:
+        """Return the heights of the two boundaries and of the cell, Å, with some room at each boundary."""
+        middle = self.lower.height + gap / 2
+        total = self.lower.height + self.upper.height + 2 * gap
+        return middle, total - gap / 2, total
 
 
 def natural_faces(kind: Type, termination: Termination) -> Faces:
@@ -112,10 +123,8 @@ def bicrystal(
     if flips:
         upper[:, 2] = block.height - upper[:, 2]
     return Bicrystal(
-        block.symbols,
-        block.positions,
-        upper,
-        block.height,
+        Grain(block.symbols, block.positions, block.height),
+        Grain(block.symbols, upper, block.height),
         block.net,
         block.climb - turn @ block.climb if flips else block.climb,
         _slant(block, turn, flips=flips),
@@ -134,13 +143,15 @@ def put_together(grains: Bicrystal, translation: "NDArray[np.float64]", gap: flo
     """
     from ase import Atoms
 
-    height = grains.height + gap
-    upper = grains.placed(translation) + np.array([0.0, 0.0, height])
+    lower, upper = grains.lower, grains.upper
+    raised = grains.placed(translation) + np.array([0.0, 0.0, lower.height + gap])
+    *planes, total = grains.heights(gap)
     cell = np.zeros((3, 3))
     cell[:2, :2] = grains.net
-    cell[2] = [*_folded(grains.along(translation), grains.net), 2 * height]
-    atoms = Atoms([*grains.symbols, *grains.symbols], positions=np.vstack([grains.lower, upper]), cell=cell, pbc=True)
-    atoms.set_array("grain", np.repeat([0, 1], len(grains.symbols)))
+    cell[2] = [*_folded(grains.along(translation), grains.net), total]
+    atoms = Atoms([*lower.symbols, *upper.symbols], positions=np.vstack([lower.positions, raised]), cell=cell, pbc=True)
+    atoms.set_array("grain", np.repeat([0, 1], [len(lower.symbols), len(upper.symbols)]))
+    atoms.info["planes"] = [round(plane / total, 6) for plane in planes]
     atoms.wrap()
     return atoms
 
@@ -151,11 +162,11 @@ def contact_gap(grains: Bicrystal, translation: "NDArray[np.float64]", least: "N
     Args:
         grains: The two grains.
         translation: Of the second one along the plane, Å.
-        least: Least distance for each pair of atoms of a grain, n × n, Å.
+        least: Least distance of each atom of the first grain from each of the second, n × m, Å.
     """
     gap = 0.0
     for pairs in faces_across(grains, translation, float(least.max())):
-        wanted = least[pairs.first, pairs.second]
+        wanted = least[pairs.lower, pairs.upper]
         near = pairs.lateral < wanted
         if near.any():
             gap = max(gap, float((np.sqrt(wanted[near] ** 2 - pairs.lateral[near] ** 2) - pairs.rise[near]).max()))
@@ -166,8 +177,8 @@ def contact_gap(grains: Bicrystal, translation: "NDArray[np.float64]", least: "N
 class PairsAcross:
     """Pairs of atoms on the two sides of a boundary without gap: indices in their grains, distance along the plane, rise; Å."""
 
-    first: "NDArray[np.int64]"
-    second: "NDArray[np.int64]"
+    lower: "NDArray[np.int64]"
+    upper: "NDArray[np.int64]"
     lateral: "NDArray[np.float64]"
     rise: "NDArray[np.float64]"
 
@@ -175,24 +186,29 @@ class PairsAcross:
 def faces_across(grains: Bicrystal, translation: "NDArray[np.float64]", reach: float) -> list[PairsAcross]:
     """Return the pairs within reach across the boundaries: second grain on first, and first on second if that differs."""
     moved = grains.placed(translation)
-    found = [_pairs(grains.lower, moved, grains, reach)]
+    positions = grains.lower.positions
+    low, high, lateral, rise = _pairs(positions, moved, grains.lower.height, grains.net, reach)
+    found = [PairsAcross(low, high, lateral, rise)]
     if grains.slant is None:
-        found.append(_pairs(moved, grains.lower, grains, reach))
+        high, low, lateral, rise = _pairs(moved, positions, grains.upper.height, grains.net, reach)
+        found.append(PairsAcross(low, high, lateral, rise))
     return found
 
 
-def _pairs(below: "NDArray[np.float64]", above: "NDArray[np.float64]", grains: Bicrystal, reach: float) -> PairsAcross:
-    low = np.flatnonzero(below[:, 2] > grains.height - reach)
+def _pairs(
+    below: "NDArray[np.float64]", above: "NDArray[np.float64]", height: float, net: "NDArray[np.float64]", reach: float
+) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]":
+    low = np.flatnonzero(below[:, 2] > height - reach)
     high = np.flatnonzero(above[:, 2] < reach)
-    rise = above[high][None, :, 2] - (below[low][:, None, 2] - grains.height)
-    along = _folded(above[high][None, :, :2] - below[low][:, None, :2], grains.net)
-    widths = abs(np.linalg.det(grains.net)) / np.linalg.norm(grains.net[::-1], axis=1)
+    rise = above[high][None, :, 2] - (below[low][:, None, 2] - height)
+    along = _folded(above[high][None, :, :2] - below[low][:, None, :2], net)
+    widths = abs(np.linalg.det(net)) / np.linalg.norm(net[::-1], axis=1)
     images = [range(-int(reach / width) - 1, int(reach / width) + 2) for width in widths]
-    steps = np.array(list(itertools.product(*images))) @ grains.net
+    steps = np.array(list(itertools.product(*images))) @ net
     lateral = np.linalg.norm(along[None] + steps[:, None, None], axis=-1)
     close = (lateral < reach) & (rise < reach)[None]
     _, i, j = np.nonzero(close)
-    return PairsAcross(low[i], high[j], lateral[close], rise[i, j])
+    return low[i], high[j], lateral[close], rise[i, j]
 
 
 def _folded(vectors: "NDArray[np.float64]", net: "NDArray[np.float64]") -> "NDArray[np.float64]":
@@ -229,7 +245,8 @@ def _twisted(stack: Layers, block: Block, sigma: int) -> Bicrystal:
     reflections = [turn @ keep for keep in block.keeping if np.linalg.det(keep) < 0]
     slant = ONE + spin @ reflections[0] @ spin.T if reflections else None
     shifts = reduced_net(shifts) @ shifts
-    return Bicrystal(symbols, lower, upper, block.height, net, spin @ block.climb, slant, shifts, (ONE,))
+    grains = Grain(symbols, lower, block.height), Grain(symbols, upper, block.height)
+    return Bicrystal(*grains, net, spin @ block.climb, slant, shifts, (ONE,))
 
 
 def _rotation_to_x(vector: "NDArray[np.float64]") -> "NDArray[np.float64]":

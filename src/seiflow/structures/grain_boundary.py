@@ -10,7 +10,8 @@ from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_ga
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.coincidence import disorientation, mirror_sigma, twist_angle
 from seiflow.structures.layers import Plane, layers
-from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe
+from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Termination, choose, terminations
 from seiflow.structures.space_group import operations, space_group
 from seiflow.structures.units import contact_matrix, shortest_contacts
@@ -74,7 +75,7 @@ def build_grain_boundary(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crysta
     """
     try:
         termination, faces, grains = grains_of(recipe, phase, crystal)
-        least = least_distances(grains.symbols, phase, crystal)
+        least = least_distances(grains.lower.symbols, phase, crystal)
         translation = np.array(recipe.translation) @ grains.net
         gap = contact_gap(grains, translation, least) if recipe.gap_angstrom is None else recipe.gap_angstrom
         sigma, angle = _orientation(recipe, crystal)
@@ -83,7 +84,7 @@ def build_grain_boundary(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crysta
         raise RecipeError(message) from error
     _refuse_charged(recipe, termination, faces)
     atoms = put_together(grains, translation, gap)
-    equivalent = boundaries_equivalent(atoms, grains, gap) if gap > -grains.height else False
+    equivalent = boundaries_equivalent(atoms, grains, gap) if gap > -grains.lower.height else False
     certificate = certify(atoms, phase, name=recipe.name, boundaries_equivalent=equivalent)
     return GrainBoundary(
         atoms=atoms,
@@ -94,7 +95,7 @@ def build_grain_boundary(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crysta
         misorientation_degree=angle,
         translation=recipe.translation,
         gap_angstrom=gap,
-        thickness_angstrom=grains.height,
+        thickness_angstrom=grains.lower.height,
         area_angstrom2=grains.area,
         certificate=certificate,
     )
@@ -124,11 +125,11 @@ def least_distances(symbols: tuple[str, ...], phase: PhaseRecipe, crystal: "Atom
 
 def boundaries_equivalent(atoms: "Atoms", grains: Bicrystal, gap: float) -> bool:
     """Tell whether a symmetry operation of a bicrystal maps one boundary onto the other."""
-    boundary = (grains.height + gap / 2) / (2 * (grains.height + gap))
+    first, second, total = grains.heights(gap)
     found = operations(atoms)
     for rotation, shift in zip(found.rotations, found.translations, strict=True):
-        image = rotation[2, 2] * boundary + shift[2] - boundary
-        if not rotation[2, :2].any() and abs(abs(image - np.rint(image)) - 0.5) < 1e-3:  # noqa: PLR2004 - of the cell
+        image = (rotation[2, 2] * first + shift[2] * total - second) / total
+        if not rotation[2, :2].any() and abs(image - np.rint(image)) < 1e-3:  # noqa: PLR2004 - of the cell
             return True
     return False
 

@@ -13,7 +13,6 @@ Angle = Annotated[float, Field(gt=0, lt=180)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9.+-]*$"
-MILLER_INDICES = 3
 
 
 class Recipe(BaseModel):
@@ -79,6 +78,9 @@ class PhaseRecipe(Recipe):
     charges: dict[str, int] = Field(description="oxidation state of each species; zeros for a metal")
     mobile: str | None = Field(None, description="species that migrates; null if none is of interest")
     polyatomic: list[Polyatomic] = Field(default=[], description="groups that must stay whole")
+    young_modulus_gpa: Length | None = Field(
+        None, description="about how stiff it is; shares out the strain of an interface as long as no calculator has measured it"
+    )
     source: Source
 
     @field_validator("formula")
@@ -115,68 +117,14 @@ class PhaseRecipe(Recipe):
         return self
 
     @property
+    def ingredients(self) -> tuple[str, ...]:
+        """Names of the phases that must be relaxed before this structure can be built."""
+        return ()
+
+    @property
     def composition(self) -> dict[str, int]:
         """Atoms of each species in one formula unit."""
         return dict(Formula(self.formula).count())
-
-
-class GrainBoundaryRecipe(Recipe):
-    """Two grains of one phase that meet in a plane; the cell is periodic and holds two boundaries."""
-
-    kind: Literal["grain_boundary"] = Field(description="grain_boundary")
-    name: str = Field(pattern=NAME, description="what the structure is called in studies and results")
-    summary: str = Field(description="one sentence for lists")
-    phase: str = Field(description="name of the phase's recipe")
-    plane: tuple[int, int, int] = Field(description="Miller indices of the boundary in the conventional cell, whole numbers")
-    type: Literal["mirror", "twofold", "twist"] = Field(
-        description="how the second grain follows from the first: mirrored in the plane, or turned about its normal by half a "
-        "turn, or by the angle of a coincidence lattice"
-    )
-    sigma: int | None = Field(None, gt=1, description="of the coincidence lattice; for twist boundaries only")
-    thickness_angstrom: Length = Field(10.0, description="least thickness of a grain")
-    termination: int = Field(0, ge=0, description="where to cut; the number in the list of the plane's terminations")
-    faces: Literal["like", "unlike"] | None = Field(
-        None,
-        description="whether the same face of both grains or opposite ones meet; by default those that leave the boundaries "
-        "without charge",
-    )
-    translation: tuple[Fraction, Fraction] = Field(
-        (0.0, 0.0), description="of the second grain, in fractions of the two vectors of the boundary's net"
-    )
-    gap_angstrom: float | None = Field(
-        None,
-        ge=-5,
-        le=20,
-        description="room added at each boundary to the spacing of the crystal; by default the least that leaves no ions of "
-        "the two grains closer than in the crystal",
-    )
-
-    @field_validator("plane", mode="before")
-    @classmethod
-    def _is_plane(cls, value: object) -> object:
-        numbers = list(value) if isinstance(value, list | tuple) else []
-        if len(numbers) != MILLER_INDICES or not all(type(number) is int for number in numbers):
-            message = f"{value} is no plane; give three whole numbers, the Miller indices in the conventional cell, as [2, 1, 0]"
-            raise ValueError(message)
-        if not any(numbers):
-            message = "(0 0 0) has no direction; at least one index must differ from zero"
-            raise ValueError(message)
-        divisor = gcd(*numbers)
-        if divisor > 1:
-            message = f"{numbers} has the common divisor {divisor}; write {[number // divisor for number in numbers]}"
-            raise ValueError(message)
-        return value
-
-    @model_validator(mode="after")
-    def _sigma_goes_with_twist(self) -> Self:
-        if (self.sigma is not None) != (self.type == "twist"):
-            state = "needs sigma, the index of its coincidence lattice" if self.type == "twist" else "takes no sigma"
-            message = f"a {self.type} boundary {state}"
-            raise ValueError(message)
-        if self.type == "twist" and self.faces == "like":
-            message = "the grains of a twist boundary meet with opposite faces; leave faces out"
-            raise ValueError(message)
-        return self
 
 
 def _listed(symbols: "dict[str, int] | set[str]") -> str:

@@ -18,7 +18,8 @@ from seiflow.structures.grain_boundary import least_distances
 from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
 from seiflow.structures.layers import Layers, layers
 from seiflow.structures.nets import HALF
-from seiflow.structures.recipes import GrainBoundaryRecipe, PhaseRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe
+from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import terminations
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def registry_candidates(
         if termination.tasker == "III" and faces == "like":
             continue
         grains = bicrystal(stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma)
-        found += _scored(grains, index, faces, model, least_distances(grains.symbols, phase, crystal), step)
+        found += _scored(grains, index, faces, model, least_distances(grains.lower.symbols, phase, crystal), step)
     found.sort(key=lambda item: (round(item.score, 4), item.termination, item.faces, item.fractions, item.gap))
     return _distinct(found, recipe, phase, best)
 
@@ -145,10 +146,10 @@ def energy_across(
 ) -> "NDArray[np.float64]":
     """Return the energy of all pairs across the two boundaries at each gap, eV."""
     boundaries = faces_across(grains, shift, CUTOFF)
-    kinds = model.kinds(grains.symbols)
+    lower, upper = model.kinds(grains.lower.symbols), model.kinds(grains.upper.symbols)
     totals = np.zeros(len(gaps))
     for pairs in boundaries:
-        first, second = kinds[pairs.first], kinds[pairs.second]
+        first, second = lower[pairs.lower], upper[pairs.upper]
         for index, gap in enumerate(gaps):
             distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
             near = distances < CUTOFF

@@ -1,0 +1,85 @@
+"""Any structure from its recipe and what it is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seiflow.structures.bulk import build_crystal
+from seiflow.structures.checks import Certificate, certify
+from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe
+from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.slab import Slab, build_slab
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A phase as other structures are made of it.
+
+    Attributes:
+        recipe: The phase.
+        crystal: Its conventional cell, as built or relaxed.
+        stiffness_gpa: Measured with the same calculator, 6 × 6 in the frame of ``crystal``, Voigt xx yy zz yz xz xy; None if
+            not known.
+    """
+
+    recipe: PhaseRecipe
+    crystal: "Atoms"
+    stiffness_gpa: "NDArray[np.float64] | None" = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A certified structure.
+
+    Attributes:
+        atoms: The structure. ``info["planes"]`` holds the heights of its boundaries in fractions of the third cell vector, the
+            array ``grain`` the grain of each atom.
+        certificate: What the checks found.
+        details: What the builder tells of it; None for a phase.
+    """
+
+    atoms: "Atoms"
+    certificate: Certificate
+    details: GrainBoundary | Slab | None
+
+
+def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str, Ingredient]) -> Built:
+    """Return a structure of any kind.
+
+    Args:
+        recipe: What is wanted.
+        ingredients: The phases that ``recipe.ingredients`` names.
+
+    Raises:
+        RecipeError: if the recipe contradicts itself or the crystal.
+        StructureError: if the structure fails its certificate.
+    """
+    if isinstance(recipe, PhaseRecipe):
+        crystal = build_crystal(recipe)
+        return Built(crystal, certify(crystal, recipe), None)
+    parts = [ingredients[name] for name in recipe.ingredients]
+    if isinstance(recipe, GrainBoundaryRecipe):
+        boundary = build_grain_boundary(recipe, parts[0].recipe, parts[0].crystal)
+        return Built(boundary.atoms, boundary.certificate, boundary)
+    if isinstance(recipe, InterfaceRecipe):
+        raise NotImplementedError
+    slab = build_slab(
+        parts[0].recipe,
+        parts[0].crystal,
+        recipe.plane,
+        thickness=recipe.thickness_angstrom,
+        termination=recipe.termination,
+        vacuum=recipe.vacuum_angstrom,
+    )
+    return Built(slab.atoms, slab.certificate, slab)
+
+
+def ingredients_as_published(phases: Mapping[str, PhaseRecipe]) -> dict[str, Ingredient]:
+    """Return phases with their published lattice constants, for looking at structures before anything is computed."""
+    return {name: Ingredient(recipe, build_crystal(recipe)) for name, recipe in phases.items()}
