@@ -11,6 +11,7 @@ include: "workflows/rules/common.smk"
 include: "workflows/rules/structures.smk"
 include: "workflows/rules/crystal.smk"
 include: "workflows/rules/migration.smk"
+include: "workflows/rules/boundary.smk"
 include: "workflows/rules/report.smk"
 
 

@@ -3,22 +3,19 @@
 import argparse
 import contextlib
 import sys
-import time
 import traceback
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seiflow.cli_jobs import add_jobs
 from seiflow.errors import SeiflowError
 
 if TYPE_CHECKING:
     from seiflow.report import Target
-    from seiflow.tasks import Task
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names the type no other way
 
-SECONDS_BETWEEN_LINES = 10.0
 INTERRUPTED = 130
 
 
@@ -55,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _people(commands)
-    _rules(commands)
+    add_jobs(commands)
     return top
 
 
@@ -80,47 +77,6 @@ def _people(commands: "Commands") -> None:
     schema.set_defaults(run=_schema)
 
 
-def _rules(commands: "Commands") -> None:
-    build = commands.add_parser("build", help="build a structure from its recipe")
-    build.add_argument("--structure", type=Path, required=True, help="recipe of the structure")
-    build.add_argument("--output", type=Path, required=True, help="extended XYZ file to write")
-    build.set_defaults(run=_build)
-    relax = _job(commands, "relax", "relax a crystal, ions and cell, within its space group", _relax)
-    relax.add_argument("--built", type=Path, required=True, help="structure to relax")
-    relax.add_argument("--relaxed", type=Path, required=True, help="extended XYZ file to write")
-    for name, help_text, run in (
-        ("elasticity", "relaxed-ion stiffness of a relaxed crystal", _elasticity),
-        ("phonons", "phonons of a relaxed crystal", _phonons),
-        ("hops", "symmetry-distinct hops of a relaxed crystal", _hops),
-    ):
-        _relaxed(_job(commands, name, help_text, run))
-    vacancy = _relaxed(_job(commands, "vacancy", "relax the vacancy at one site", _vacancy))
-    vacancy.add_argument("--site", required=True, help="name of the site")
-    vacancy.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
-    hop = _relaxed(_job(commands, "hop", "barrier of one hop", _hop))
-    hop.add_argument("--hop", required=True, help="name of the hop")
-    hop.add_argument("--vacancies", type=Path, nargs="+", required=True, help="records of the vacancies at its ends")
-    hop.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: initial, saddle, final")
-    migration = _relaxed(_job(commands, "migration", "percolation barriers from all hops", _migration))
-    migration.add_argument("--hops", type=Path, nargs="+", required=True, help="records of the hops")
-
-
-def _job(commands: "Commands", name: str, help_text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=help_text)
-    command.add_argument("--structure", type=Path, required=True, help="recipe of the structure")
-    command.add_argument("--calculator", type=Path, required=True, help="recipe of the calculator")
-    command.add_argument("--settings", default="{}", help="settings of the step, JSON; defaults for what is left out")
-    command.add_argument("--output", type=Path, required=True, help="record to write (JSON)")
-    command.add_argument("--log", type=Path, help="file for progress, a line a step")
-    command.set_defaults(run=run)
-    return command
-
-
-def _relaxed(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    command.add_argument("--relaxed", type=Path, required=True, help="relaxed crystal")
-    return command
-
-
 def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> int:
     where = f"{options.output}: " if "output" in options else ""
     print(f"error: {where}{message}", file=sys.stderr)
@@ -128,95 +84,6 @@ def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> 
         with contextlib.suppress(OSError):
             failure.write_text(message + "\n", encoding="utf-8")
     return 1
-
-
-class _Progress:
-    """Writes every line to the log and one every few seconds to the terminal."""
-
-    def __init__(self, log: Path | None, name: str) -> None:
-        self._log = log
-        if log:
-            log.write_text("", encoding="utf-8")
-        self._name = name
-        self._last = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        if self._log:
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            print(f"  {self._name}: {line}", file=sys.stderr, flush=True)
-
-
-def _task(options: argparse.Namespace) -> "Task":
-    from seiflow.tasks import Task
-    from seiflow.workflow import parse_settings
-
-    if options.log:
-        options.log.parent.mkdir(parents=True, exist_ok=True)
-    name = "/".join([*options.output.parts[-3:-1], options.output.stem])
-    report = _Progress(options.log, name)
-
-    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
-        report(f"{category.__name__}: {message}")
-
-    warnings.showwarning = show  # type: ignore[assignment] # the two arguments used are enough
-    return Task(
-        structure_file=options.structure,
-        calculator_file=options.calculator,
-        settings=parse_settings(options.settings),
-        output=options.output,
-        report=report,
-    )
-
-
-def _build(options: argparse.Namespace) -> None:
-    from seiflow.tasks import build
-
-    build(options.structure, options.output)
-
-
-def _relax(options: argparse.Namespace) -> None:
-    from seiflow.tasks import relax
-
-    relax(_task(options), options.built, options.relaxed)
-
-
-def _elasticity(options: argparse.Namespace) -> None:
-    from seiflow.tasks import elasticity
-
-    elasticity(_task(options), options.relaxed)
-
-
-def _phonons(options: argparse.Namespace) -> None:
-    from seiflow.tasks import phonons
-
-    phonons(_task(options), options.relaxed)
-
-
-def _hops(options: argparse.Namespace) -> None:
-    from seiflow.tasks import hops
-
-    hops(_task(options), options.relaxed)
-
-
-def _vacancy(options: argparse.Namespace) -> None:
-    from seiflow.tasks import vacancy
-
-    vacancy(_task(options), options.relaxed, options.site, options.frame)
-
-
-def _hop(options: argparse.Namespace) -> None:
-    from seiflow.tasks import hop
-
-    hop(_task(options), options.relaxed, options.hop, options.vacancies, options.frames)
-
-
-def _migration(options: argparse.Namespace) -> None:
-    from seiflow.tasks import migration
-
-    migration(_task(options), options.relaxed, options.hops)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from ase.units import GPa
 
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal, Results
+from seiflow.normal_filter import NormalFilter
 from seiflow.quasi_newton import QuasiNewton
 from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
@@ -193,6 +194,24 @@ class Engine:
                 return relaxed
         message = f"stress {stress:.3g} GPa after relaxation, above {stress_gpa:g}; lower fmax or start from a closer cell"
         raise ConvergenceError(message)
+
+    def relax_along_normal(self, atoms: "Atoms", *, fmax: float, stress_gpa: float, max_steps: int, label: str) -> "Atoms":
+        """Relax the ions and the third cell vector, the first two staying as they are.
+
+        Args:
+            atoms: The start, its first two cell vectors in the xy plane.
+            fmax: Largest force allowed at the end, eV/Å.
+            stress_gpa: Largest traction on the plane allowed at the end.
+            max_steps: Steps before it is given up.
+            label: Heads the progress lines.
+
+        Raises:
+            ConvergenceError: if ``max_steps`` did not suffice.
+        """
+        relaxed = self.attach(atoms)
+        length = stress_gpa * GPa * relaxed.get_volume() / fmax
+        self._run(QuasiNewton(NormalFilter(relaxed, length)), relaxed, fmax, max_steps, label)
+        return relaxed
 
     def _run(self, optimizer: "Optimizer", atoms: "Atoms", fmax: float, max_steps: int, label: str) -> None:
         def tell() -> None:

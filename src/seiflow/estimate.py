@@ -1,15 +1,30 @@
 """What a study will cost, before anything is computed."""
 
 from collections import Counter
+from dataclasses import dataclass
 
-from seiflow.structures.bulk import build_crystal
-from seiflow.study import Study
+from seiflow.structures.build import build_structure, ingredients_as_published
+from seiflow.structures.recipes import PhaseRecipe
+from seiflow.study import Job, Study
 
 RELAXATIONS = {"relaxation": 30, "elasticity": 40}
 """Typical force evaluations in the unit cell."""
 
 SUPERCELL = {"vacancy": 25, "hop": 120}
 """Typical force evaluations in the supercell, each."""
+
+REGISTRY = 20
+"""Typical force evaluations of one registry."""
+
+STRAINED = 25
+"""Typical force evaluations of one strain state of a cell of low symmetry, of which there are about six."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    jobs: int
+    evaluations: int
+    atoms: int
 
 
 def estimate(study: Study) -> str:
@@ -18,26 +33,39 @@ def estimate(study: Study) -> str:
     evaluations: Counter[str] = Counter()
     seconds = 0.0
     for job in study.jobs:
-        recipe = study.structures.get(job.structure)
-        crystal = build_crystal(recipe)
+        work = _work(study, job)
         cost = study.calculators.get(job.calculator).seconds_per_atom
-        if job.name in RELAXATIONS:
-            count, work, atoms = 1, RELAXATIONS[job.name], len(crystal)
-        elif job.name == "migration":
-            from seiflow.properties.migration.network import hop_network
-
-            network = hop_network(crystal, recipe.mobile or "", job.settings.migration)
-            count, atoms = 2 + len(network.sites) + len(network.hops), network.atoms
-            work = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
-        else:
-            from seiflow.properties.phonons import displace, displaced_structures
-
-            displaced = displaced_structures(displace(crystal, job.settings.phonons))
-            count, work, atoms = 1, len(displaced), len(displaced[0])
-        jobs[job.name] += count
-        evaluations[job.name] += work
-        seconds += work * atoms * cost
+        jobs[job.name] += work.jobs
+        evaluations[job.name] += work.evaluations
+        seconds += work.evaluations * work.atoms * cost
     lines = [f"  {name:12s} {jobs[name]:4d} jobs, about {evaluations[name]:6d} force evaluations" for name in jobs]
     total = f"  {'together':12s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
     total += f"{seconds / 60:.1f} core minutes"
     return "\n".join([*lines, total])
+
+
+def _work(study: Study, job: Job) -> _Work:
+    recipe = study.structures.get(job.structure)
+    phases = {name: study.phases.get(name) for name in recipe.ingredients}
+    atoms = build_structure(recipe, ingredients_as_published(phases)).atoms
+    if not isinstance(recipe, PhaseRecipe):
+        thicker = 2 if job.settings.boundary.thicker_by is not None else 1
+        registries = REGISTRY * (job.settings.registry.candidates + 1) if job.settings.registry.candidates else 0
+        work = {
+            "relaxation": _Work(2, RELAXATIONS["relaxation"] + registries, len(atoms)),
+            "boundary": _Work(1, RELAXATIONS["relaxation"] * thicker, len(atoms)),
+            "elasticity": _Work(1, 18 * STRAINED, len(atoms)),
+        }
+        return work[job.name]
+    if job.name in RELAXATIONS:
+        return _Work(1, RELAXATIONS[job.name], len(atoms))
+    if job.name == "migration":
+        from seiflow.properties.migration.network import hop_network
+
+        network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
+        work_of = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
+        return _Work(2 + len(network.sites) + len(network.hops), work_of, network.atoms)
+    from seiflow.properties.phonons import displace, displaced_structures
+
+    displaced = displaced_structures(displace(atoms, job.settings.phonons))
+    return _Work(1, len(displaced), len(displaced[0]))

@@ -9,12 +9,14 @@ for a vacancy in Li2CO3), and the update of the Hessian is a matrix expression i
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from ase.optimize import GoodOldQuasiNewton
 
+from seiflow.normal_filter import NormalFilter
+
 if TYPE_CHECKING:
-    from ase import Atoms
     from numpy.typing import NDArray
 
 BOND_STIFFNESS = 60.0
@@ -27,10 +29,10 @@ BONDED = 0.97
 class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is untyped
     """Trust-region quasi-Newton with a model Hessian."""
 
-    def __init__(self, atoms: "Atoms") -> None:
+    def __init__(self, moving: Atoms | NormalFilter) -> None:
         """Start from the model Hessian."""
-        super().__init__(atoms, logfile=None)
-        self.hessian = model_hessian(atoms)
+        super().__init__(moving, logfile=None)
+        self.hessian = model_hessian(moving) if isinstance(moving, Atoms) else _with_cell(moving)
 
     def update_hessian_bfgs(self, pos: "NDArray[np.float64]", G: "NDArray[np.float64]") -> None:  # noqa: N803 - ASE's name
         """Broyden-Fletcher-Goldfarb-Shanno update of the Hessian."""
@@ -41,7 +43,14 @@ class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is
             self.hessian = self.hessian + np.outer(gradient, gradient) / curvature - np.outer(bent, bent) / expected
 
 
-def model_hessian(atoms: "Atoms") -> "NDArray[np.float64]":
+def _with_cell(moving: NormalFilter) -> "NDArray[np.float64]":
+    ions = model_hessian(moving.atoms)
+    hessian = moving.model_stiffness() * np.eye(len(ions) + 3)
+    hessian[:-3, :-3] = ions
+    return hessian
+
+
+def model_hessian(atoms: Atoms) -> "NDArray[np.float64]":
     """Return a diagonal Hessian plus springs along covalent bonds, 3n × 3n, eV/Å²."""
     radii = covalent_radii[atoms.numbers]
     first, second, distances, vectors = neighbor_list("ijdD", atoms, 2 * BONDED * float(radii.max()))

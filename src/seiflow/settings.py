@@ -65,6 +65,38 @@ class PhononSettings(Settings):
     )
 
 
+class PlanarSettings(Settings):
+    """Relaxation of a boundary or interface (ions, and the cell along the normal of the plane) or a slab (ions)."""
+
+    fmax: Positive = Field(0.02, description="largest force on an atom allowed at the end, eV/Å")
+    stress_gpa: Positive = Field(0.02, description="largest traction on the plane allowed at the end, GPa")
+    max_steps: int = Field(400, gt=0, description="optimiser steps before the relaxation is given up")
+
+
+class RegistrySettings(Settings):
+    """Search for how the grains of a boundary or interface lie on each other."""
+
+    candidates: int = Field(
+        3,
+        ge=0,
+        le=50,
+        description="how many of the best of an ionic model are relaxed beside the recipe's own; 0 takes that one",
+    )
+    removed_max: int = Field(0, ge=0, le=4, description="whole formula units that may be taken out at each boundary")
+    step: Positive = Field(0.7, description="largest step of the grid of translations, Å")
+    fmax: Positive = Field(0.1, description="largest force on an atom at which two registries are compared, eV/Å")
+    max_steps: int = Field(150, gt=0, description="optimiser steps before a registry is given up")
+
+
+class BoundarySettings(Settings):
+    """Energies of a boundary, interface or slab."""
+
+    vacuum: Positive = Field(15.0, description="room above a grain that stands alone, Å")
+    thicker_by: Positive | None = Field(
+        None, description="grains thicker by at least this, Å, are computed too, to see whether the energy stays; null leaves it"
+    )
+
+
 class PropertySettings(Settings):
     """Settings of every step; what is left out has its default."""
 
@@ -72,3 +104,10 @@ class PropertySettings(Settings):
     elasticity: ElasticitySettings = ElasticitySettings()
     migration: MigrationSettings = MigrationSettings()
     phonons: PhononSettings = PhononSettings()
+    planar: PlanarSettings = PlanarSettings()
+    registry: RegistrySettings = RegistrySettings()
+    boundary: BoundarySettings = BoundarySettings()
+
+    def combined(self, *sections: str) -> dict[str, dict[str, object]]:
+        """Return several sections as JSON types, for a result that depends on more than one."""
+        return {section: getattr(self, section).model_dump(mode="json") for section in sections}

@@ -1,6 +1,6 @@
 """A study: which properties of which structures with which calculators, and every mistake in that before the first job."""
 
-import json
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +15,12 @@ from seiflow.documents import Location, line_at, lines_of, problems_of, read_yam
 from seiflow.errors import InputError, SeiflowError, StudyError
 from seiflow.records import canonical
 from seiflow.settings import PropertySettings
-from seiflow.shelves import phase_shelf
+from seiflow.shelves import StructureRecipe, phase_shelf, structure_shelf
+from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 
-PropertyName = Literal["relaxation", "elasticity", "migration", "phonons"]
+PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "boundary"]
+
 Names = Annotated[list[str], Field(min_length=1)]
 Problem = tuple[Location, str]
 """Where something is wrong, and a sentence that tells where and what."""
@@ -49,6 +51,15 @@ class StudyConfig(BaseModel):
     settings: PropertySettings = Field(default=PropertySettings(), description="how each quantity is computed")
 
 
+PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
+    "phase": frozenset({"relaxation", "elasticity", "migration", "phonons"}),
+    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary"}),
+    "interface": frozenset({"relaxation", "elasticity", "boundary"}),
+    "slab": frozenset({"relaxation", "boundary"}),
+}
+"""What can be computed of each kind of structure."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One property of one structure with one calculator."""
@@ -57,11 +68,21 @@ class Job:
     calculator: str
     name: PropertyName
     settings: PropertySettings
+    kind: str
 
     @property
     def own_settings(self) -> str:
         """The settings of this property alone, as canonical JSON."""
-        return canonical(json.loads(getattr(self.settings, self.name).model_dump_json()))
+        sections = settings_sections(self.name, self.kind)
+        parts = self.settings.combined(*sections)
+        return canonical(parts if len(sections) > 1 else parts[sections[0]])
+
+
+def settings_sections(name: str, kind: str) -> tuple[str, ...]:
+    """Return the sections of the settings that a step of the pipeline depends on."""
+    if name == "boundary":
+        return ("boundary", "planar")
+    return ("planar",) if name == "relaxation" and kind != "phase" else (name,)
 
 
 class Study:
@@ -83,7 +104,8 @@ class Study:
         self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
         folders = [Path(folder).expanduser() for folder in self.config.library]
-        self.structures = phase_shelf(folders)
+        self.structures = structure_shelf(folders)
+        self.phases = phase_shelf(folders)
         self.calculators = calculator_shelf(folders)
         missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(folders) if not path.is_dir()]
         self._refuse([*missing, *self._problems()])
@@ -100,11 +122,19 @@ class Study:
         for block in self.config.calculations:
             settings = block.settings or self.config.settings
             names: list[PropertyName] = ["relaxation", *block.properties]
-            for structure in block.structures:
-                for calculator in block.calculators:
-                    for name in names:
-                        jobs[structure, calculator, name] = Job(structure, calculator, name, settings)
+            for structure, calculator, name in itertools.product(block.structures, block.calculators, names):
+                job = Job(structure, calculator, name, settings, self.structures.get(structure).kind)
+                jobs[structure, calculator, name] = job
+        for job in list(jobs.values()):
+            for needed in self._needed(job):
+                jobs.setdefault((needed.structure, needed.calculator, needed.name), needed)
         return tuple(jobs.values())
+
+    def _needed(self, job: Job) -> Iterator[Job]:
+        """Yield the jobs on the phases that a structure is built from; an interface shares strain by their stiffness."""
+        names: tuple[PropertyName, ...] = ("relaxation", "elasticity") if job.kind == "interface" else ("relaxation",)
+        for phase, name in itertools.product(self.structures.get(job.structure).ingredients, names):
+            yield Job(phase, job.calculator, name, job.settings, "phase")
 
     def settings(self, structure: str, calculator: str) -> PropertySettings:
         """Return the settings for a structure with a calculator."""
@@ -123,29 +153,56 @@ class Study:
             calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
                 yield from _calculator_problems(place, calculator)
+            settings = block.settings or self.config.settings
             for structure in structures:
-                yield from _structure_problems(place, structure, block.settings or self.config.settings, block.properties)
-            for calculator in calculators:
-                for structure in structures:
-                    yield from self._pair_problems(place, structure, calculator, block)
-                    settings = block.settings or self.config.settings
-                    if chosen.setdefault((structure.name, calculator.name), settings) != settings:
-                        text = f"{structure.name} with {calculator.name} has other settings in an earlier block; "
-                        yield _at((*place, "settings"), text + "one pair has one set of settings")
+                yield from self._structure_problems(place, structure, block, settings)
+            for structure, calculator in itertools.product(structures, calculators):
+                yield from self._pair_problems(place, structure, calculator)
+                if chosen.setdefault((structure.name, calculator.name), settings) != settings:
+                    text = f"{structure.name} with {calculator.name} has other settings in an earlier block; "
+                    yield _at((*place, "settings"), text + "one pair has one set of settings")
 
-    def _pair_problems(
-        self, place: Location, structure: PhaseRecipe, calculator: CalculatorRecipe, block: Calculation
+    def _structure_problems(
+        self, place: Location, recipe: StructureRecipe, block: Calculation, settings: PropertySettings
     ) -> Iterator[Problem]:
-        missing = uncovered(calculator, structure.charges)
+        """Find what is wrong with a structure by building it, and by finding its hops if their cut-off is the user's."""
+        allowed = PROPERTIES[recipe.kind]
+        for name in block.properties:
+            if name not in allowed:
+                text = f"{name} of {recipe.name}: it is a {recipe.kind.replace('_', ' ')}, of which these can be computed: "
+                yield _at((*place, "properties"), text + ", ".join(sorted(allowed)))
+        if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile is None:
+            yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
+        try:
+            built = build_structure(
+                recipe, ingredients_as_published({name: self.phases.get(name) for name in recipe.ingredients})
+            )
+            cutoff = settings.migration.cutoff
+            if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile and cutoff is not None:
+                from seiflow.properties.migration.network import percolating_cutoff
+
+                percolating_cutoff(built.atoms, recipe.mobile, cutoff)
+        except SeiflowError as error:
+            message = str(error)
+            named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
+            yield _at((*place, "structures"), named)
+
+    def _pair_problems(self, place: Location, structure: StructureRecipe, calculator: CalculatorRecipe) -> Iterator[Problem]:
+        species = self._species(structure)
+        missing = uncovered(calculator, species)
         if missing:
-            able = [name for name, recipe in self._valid_calculators().items() if not uncovered(recipe, structure.charges)]
+            able = [name for name, recipe in self._valid_calculators().items() if not uncovered(recipe, species)]
             text = f"calculator {calculator.name} does not cover {', '.join(missing)} of {structure.name}; "
             yield _at((*place, "calculators"), f"{text}these do: {', '.join(able) or 'none known'}")
         if not calculator.stress:
             text = f"calculator {calculator.name} gives no stress, and {structure.name} needs its cell relaxed"
             yield _at((*place, "calculators"), text)
-        if "migration" in block.properties and structure.mobile is None:
-            yield _at((*place, "properties"), f"migration of {structure.name}: its recipe names no mobile species")
+
+    def _species(self, structure: StructureRecipe) -> set[str]:
+        if isinstance(structure, PhaseRecipe):
+            return set(structure.charges)
+        known = [self.phases.get(name) for name in structure.ingredients if name in self.phases.names]
+        return {symbol for phase in known for symbol in phase.charges}
 
     def _valid_calculators(self) -> dict[str, CalculatorRecipe]:
         found = {}
@@ -165,24 +222,6 @@ def _calculator_problems(place: Location, calculator: CalculatorRecipe) -> Itera
     problem = installation_problem(calculator)
     if problem:
         yield _at((*place, "calculators"), problem)
-
-
-def _structure_problems(
-    place: Location, recipe: PhaseRecipe, settings: PropertySettings, properties: Sequence[PropertyName]
-) -> Iterator[Problem]:
-    """Find what is wrong with a structure by building it, and by finding its hops if their cut-off is the user's."""
-    from seiflow.structures.bulk import build_crystal
-
-    try:
-        crystal = build_crystal(recipe)
-        if "migration" in properties and recipe.mobile and settings.migration.cutoff is not None:
-            from seiflow.properties.migration.network import percolating_cutoff
-
-            percolating_cutoff(crystal, recipe.mobile, settings.migration.cutoff)
-    except SeiflowError as error:
-        message = str(error)
-        named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
-        yield _at((*place, "structures"), named)
 
 
 def _get_all(place: Location, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes

@@ -17,7 +17,8 @@ from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
-from seiflow.study import Study
+from seiflow.shelves import StructureRecipe
+from seiflow.study import Study, settings_sections
 
 
 class Wildcards(Protocol):
@@ -71,14 +72,37 @@ class Plan:
         """Return the memory of one job, MB."""
         return self.study.calculators.get(wildcards.calculator).memory_mb
 
+    def phase_files(self, wildcards: Wildcards) -> list[str]:
+        """Return the recipes of the phases that a structure is made of; none for a phase."""
+        return [str(self.study.phases.path(name)) for name in self._recipe(wildcards).ingredients]
+
+    def crystals(self, wildcards: Wildcards) -> list[str]:
+        """Return the relaxed crystals that a structure is built from; none for a phase."""
+        return [f"{self.results}/{name}/{wildcards.calculator}/relaxed.extxyz" for name in self._recipe(wildcards).ingredients]
+
+    def stiffnesses(self, wildcards: Wildcards) -> list[str]:
+        """Return the records by which the phases of an interface share its strain; none for other structures."""
+        recipe = self._recipe(wildcards)
+        names = recipe.ingredients if recipe.kind == "interface" else ()
+        return [f"{self.results}/{name}/{wildcards.calculator}/elasticity.json" for name in names]
+
+    def start(self, wildcards: Wildcards) -> str:
+        """Return the structure that a relaxation starts from: a crystal as built, others in their registry."""
+        name = "built" if self._recipe(wildcards).kind == "phase" else "registered"
+        return f"{self.results}/{wildcards.structure}/{wildcards.calculator}/{name}.extxyz"
+
     def settings(self, name: str) -> Callable[[Wildcards], str]:
         """Return a parameter function with the settings of one step, as JSON."""
 
         def settings_of(wildcards: Wildcards) -> str:
             chosen = self.study.settings(wildcards.structure, wildcards.calculator)
-            return json.dumps({name: getattr(chosen, name).model_dump()}, sort_keys=True)
+            sections = settings_sections(name, self._recipe(wildcards).kind)
+            return json.dumps(chosen.combined(*sections), sort_keys=True)
 
         return settings_of
+
+    def _recipe(self, wildcards: Wildcards) -> StructureRecipe:
+        return self.study.structures.get(wildcards.structure)
 
 
 def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:

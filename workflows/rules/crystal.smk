@@ -1,6 +1,7 @@
 rule elasticity:
     input:
         structure=PLAN.structure_file,
+        phases=PLAN.phase_files,
         calculator=PLAN.calculator_file,
         relaxed=f"{PAIR}/relaxed.extxyz",
     output:
@@ -19,7 +20,7 @@ rule elasticity:
     message:
         "elasticity of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow elasticity --structure {input.structure:q} --calculator {input.calculator:q}"
+        "seiflow elasticity --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
 
 

@@ -1,14 +1,15 @@
 """Any structure from its recipe and what it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
-from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.registry import Candidate, registry_candidates
 from seiflow.structures.slab import Slab, build_slab
 
 if TYPE_CHECKING:
@@ -83,3 +84,34 @@ def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str
 def ingredients_as_published(phases: Mapping[str, PhaseRecipe]) -> dict[str, Ingredient]:
     """Return phases with their published lattice constants, for looking at structures before anything is computed."""
     return {name: Ingredient(recipe, build_crystal(recipe)) for name, recipe in phases.items()}
+
+
+def thicker(recipe: PlanarRecipe, by: float) -> PlanarRecipe:
+    """Return the recipe with grains thicker by at least so many Å."""
+    wanted = recipe.thickness_angstrom
+    more = tuple(each + by for each in wanted) if isinstance(wanted, tuple) else wanted + by
+    return recipe.model_copy(update={"thickness_angstrom": more})
+
+
+def candidates(
+    recipe: PlanarRecipe, ingredients: Mapping[str, Ingredient], *, best: int, step: float, removed_max: int
+) -> list[Candidate]:
+    """Return the best registries of a boundary or interface in the ionic model; a slab has none.
+
+    Args:
+        recipe: What is wanted; its registry is searched.
+        ingredients: The phases that ``recipe.ingredients`` names.
+        best: How many to return.
+        step: Largest step of the grid of translations, Å.
+        removed_max: Formula units that may be taken out at each boundary.
+    """
+    if not best or isinstance(recipe, SlabRecipe):
+        return []
+    parts = [ingredients[name] for name in recipe.ingredients]
+    if isinstance(recipe, InterfaceRecipe):
+        raise NotImplementedError
+    return registry_candidates(recipe, parts[0].recipe, parts[0].crystal, best=best, step=step)
+
+
+def strained_crystals(recipe: InterfaceRecipe, parts: "Sequence[Ingredient]") -> "list[Atoms]":
+    raise NotImplementedError

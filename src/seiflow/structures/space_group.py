@@ -72,16 +72,23 @@ def standard_cell(atoms: Atoms, *, primitive: bool = False, idealised: bool = Tr
     return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
-def _ask(question: "Callable[..., Answer]", atoms: Atoms) -> "Answer":
+def primitive_count(atoms: Atoms, tolerance: float) -> int:
+    """Return the number of atoms in the primitive cell, places that agree within a tolerance (Å) taken as equal."""
+    import spglib
+
+    return len(_ask(spglib.find_primitive, atoms, tolerance)[2])
+
+
+def _ask(question: "Callable[..., Answer]", atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> "Answer":
     import spglib
 
     cell = (np.asarray(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
     answer: Answer
     try:
-        answer = spglib_new_errorhandling(question)(cell, symprec=SYMMETRY_TOLERANCE)
+        answer = spglib_new_errorhandling(question)(cell, symprec=tolerance)
     except (spglib.SpglibError, OldSpglibError) as error:
         message = (
-            f"{atoms.get_chemical_formula()}: no space group was found within {SYMMETRY_TOLERANCE:g} Å. "
+            f"{atoms.get_chemical_formula()}: no space group was found within {tolerance:g} Å. "
             "Look for overlapping atoms and for a cell without volume."
         )
         raise StructureError(message) from error

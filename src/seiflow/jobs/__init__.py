@@ -1,0 +1,1 @@
+"""The jobs of the pipeline: read files, call one function, write files. The command line and the rules meet here."""

@@ -1,0 +1,63 @@
+"""Jobs on boundaries, interfaces and slabs: how the grains lie on each other, and energies."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from seiflow.errors import InputError
+from seiflow.jobs.task import Task, read_structure, write_structures
+from seiflow.records import plain, read_record
+from seiflow.shelves import STRUCTURES
+from seiflow.structures.build import Ingredient
+from seiflow.structures.planar_recipes import PlanarRecipe
+from seiflow.structures.recipes import PhaseRecipe
+
+
+def register(task: Task, crystals: Sequence[Path], stiffnesses: Sequence[Path], registered: Path) -> None:
+    """Build a structure from crystals relaxed by the same calculator, in the best registry found."""
+    from seiflow.properties.registry import registry
+    from seiflow.structures.fingerprint import digest
+
+    built, result = registry(_planar(task), _ingredients(task, crystals, stiffnesses), task.engine, task.settings.registry)
+    built.atoms.info |= {"certificate": plain(asdict(built.certificate)), "digest": digest(built.atoms)}
+    write_structures(registered, [built.atoms])
+    task.finish(result, _inputs(crystals, stiffnesses), task.settings.registry)
+
+
+def boundary(task: Task, relaxed: Path, registry: Path, crystals: Sequence[Path], stiffnesses: Sequence[Path]) -> None:
+    """Record the energies of a relaxed boundary, interface or slab."""
+    from seiflow.properties.boundary import Surroundings
+    from seiflow.properties.boundary import boundary as compute
+
+    recipe = STRUCTURES[_planar(task).kind].model_validate(read_record(registry)["recipe"])
+    assert not isinstance(recipe, PhaseRecipe)  # noqa: S101 - a kind with a plane
+    parts = _ingredients(task, crystals, stiffnesses)
+    surroundings = Surroundings(recipe, parts, task.engine, task.settings.boundary, task.settings.planar)
+    result = compute(read_structure(relaxed), surroundings)
+    inputs = {"relaxed": relaxed, "registry": registry} | _inputs(crystals, stiffnesses)
+    task.finish(result, inputs, task.settings.combined("boundary", "planar"))
+
+
+def _planar(task: Task) -> PlanarRecipe:
+    if isinstance(task.structure, PhaseRecipe):
+        message = f"{task.structure.name} is a phase; this step is for boundaries, interfaces and slabs"
+        raise InputError(message)
+    return task.structure
+
+
+def _ingredients(task: Task, crystals: Sequence[Path], stiffnesses: Sequence[Path]) -> list[Ingredient]:
+    if len(crystals) != len(task.phases):
+        message = f"{task.structure.name} is made of {len(task.phases)} phases, {len(crystals)} relaxed crystals were given"
+        raise InputError(message)
+    matrices = [np.array(read_record(path)["stiffness_gpa"]) for path in stiffnesses]
+    return [
+        Ingredient(phase, read_structure(crystal), matrices[number] if matrices else None)
+        for number, (phase, crystal) in enumerate(zip(task.phases, crystals, strict=True))
+    ]
+
+
+def _inputs(crystals: Sequence[Path], stiffnesses: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by what they are: the name of a result's folder is its structure."""
+    return {f"{path.stem} {path.parent.parent.name}": path for path in (*crystals, *stiffnesses)}

@@ -1,0 +1,175 @@
+"""Boundaries, interfaces and slabs at rest: relaxation, and the references their energies are counted from.
+
+The net of the plane stays that of the crystal; ions move, and in a periodic cell so does the vector that leads out of the plane.
+A start of high symmetry may be a saddle, so every start is moved by a few hundredths of an Å, always the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.units import GPa
+
+from seiflow.errors import PhysicsError
+from seiflow.structures.build import Ingredient
+from seiflow.structures.checks import Certificate, certify, formula_units
+from seiflow.structures.space_group import primitive_count
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from seiflow.engine import Engine
+    from seiflow.settings import PlanarSettings
+    from seiflow.structures.recipes import PhaseRecipe
+
+NUDGE = 0.02
+"""Å; standard deviation of the movements that break the symmetry of a start."""
+
+GROWN_TOGETHER = 0.1
+"""Å; tolerance with which a relaxed boundary is compared with the crystal."""
+
+
+@dataclass(frozen=True)
+class PlanarRelaxation:
+    """What the relaxation of a structure with a plane reached.
+
+    Attributes:
+        formula_units: Of each phase.
+        atoms: Their number.
+        area_angstrom2: Of the plane.
+        height_angstrom: Of the cell along the normal.
+        volume_angstrom3: Of the cell, vacuum included.
+        energy_ev: Of the cell.
+        largest_force_ev_per_angstrom: Left on an atom.
+        largest_traction_gpa: Left on the plane; null for a slab, whose cell does not relax.
+        certificate: Of the relaxed structure.
+    """
+
+    formula_units: dict[str, int]
+    atoms: int
+    area_angstrom2: float
+    height_angstrom: float
+    volume_angstrom3: float
+    energy_ev: float
+    largest_force_ev_per_angstrom: float
+    largest_traction_gpa: float | None
+    certificate: Certificate
+
+
+def planar_relaxation(
+    start: "Atoms", phases: "Sequence[PhaseRecipe]", engine: "Engine", settings: "PlanarSettings", *, name: str
+) -> "tuple[Atoms, PlanarRelaxation]":
+    """Relax a boundary, interface or slab.
+
+    Args:
+        start: As built. A cell that is not periodic along its third vector is a slab.
+        phases: What it consists of, in the order of its grains.
+        engine: Relaxes.
+        settings: How far.
+        name: What messages call it.
+
+    Raises:
+        ConvergenceError: if force or traction stayed above its tolerance.
+        StructureError: if the relaxed structure fails its certificate.
+        PhysicsError: if the grains have grown together to one crystal.
+    """
+    relaxed = relax_planar(start, engine, settings, label=f"relax {name}")
+    certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
+    refuse_crystal(relaxed, name)
+    periodic = bool(relaxed.pbc[2])
+    area = area_of(relaxed)
+    result = PlanarRelaxation(
+        formula_units=formula_units(relaxed, phases),
+        atoms=len(relaxed),
+        area_angstrom2=area,
+        height_angstrom=float(relaxed.get_volume()) / area,
+        volume_angstrom3=float(relaxed.get_volume()),
+        energy_ev=float(relaxed.get_potential_energy()),
+        largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
+        largest_traction_gpa=float(np.abs(relaxed.get_stress(voigt=False)[2]).max()) / GPa if periodic else None,
+        certificate=certificate,
+    )
+    return relaxed, result
+
+
+def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
+    """Relax ions, and the cell along the normal where it is periodic; unchecked."""
+    nudged = start.copy()
+    nudged.rattle(NUDGE, seed=0)
+    if not start.pbc[2]:
+        return engine.relax(nudged, fmax=settings.fmax, max_steps=settings.max_steps, label=label)
+    return engine.relax_along_normal(
+        nudged, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=settings.max_steps, label=label
+    )
+
+
+def owners(atoms: "Atoms", phases: "Sequence[PhaseRecipe]") -> list[int] | None:
+    """Return the phase of each atom, for structures of several phases."""
+    return atoms.get_array("grain").tolist() if len(phases) > 1 else None
+
+
+def area_of(atoms: "Atoms") -> float:
+    """Return the area of the plane, Å²."""
+    first, second, _ = np.asarray(atoms.cell)
+    return float(np.linalg.norm(np.cross(first, second)))
+
+
+def grains_apart(atoms: "Atoms", vacuum: float) -> "list[Atoms]":
+    """Return each grain of a boundary or interface alone, as it stands, with vacuum above it.
+
+    Args:
+        atoms: With the array ``grain`` and, in ``info["planes"]``, the heights of its boundaries in fractions of the third
+            vector.
+        vacuum: Å.
+    """
+    planes = list(atoms.info["planes"])
+    upper_end = planes[1] if len(planes) > 1 else 1.0
+    middles = [(upper_end - 1 + planes[0]) / 2 if len(planes) > 1 else planes[0] / 2, (planes[0] + upper_end) / 2]
+    places = np.linalg.solve(np.asarray(atoms.cell).T, atoms.positions.T).T
+    grain = atoms.get_array("grain")
+    found = []
+    for number, middle in enumerate(middles):
+        chosen = grain == number
+        inside = places[chosen].copy()
+        inside[:, 2] -= np.rint(inside[:, 2] - middle)
+        slab = atoms[chosen]
+        slab.positions = inside @ np.asarray(atoms.cell)
+        low, high = slab.positions[:, 2].min(), slab.positions[:, 2].max()
+        slab.positions[:, 2] -= low
+        cell = np.array(atoms.cell)
+        cell[2] = [0.0, 0.0, high - low + vacuum]
+        slab.set_cell(cell)
+        slab.pbc = [True, True, False]
+        slab.info.clear()
+        found.append(slab)
+    return found
+
+
+def bulk_energy(units: dict[str, int], parts: Sequence[Ingredient]) -> float:
+    """Return the energy of so many formula units of the relaxed crystals, eV; their energies come with them."""
+    return sum(units[part.recipe.name] * per_unit(part, part.crystal.get_potential_energy()) for part in parts)
+
+
+def bulk_volume(units: dict[str, int], parts: Sequence[Ingredient]) -> float:
+    """Return the volume of so many formula units of the relaxed crystals, Å³."""
+    return sum(units[part.recipe.name] * per_unit(part, part.crystal.get_volume()) for part in parts)
+
+
+def per_unit(part: Ingredient, value: float) -> float:
+    """Return the share of one formula unit in a value of the crystal's cell."""
+    return value * sum(part.recipe.composition.values()) / len(part.crystal)
+
+
+def refuse_crystal(relaxed: "Atoms", name: str) -> None:
+    """Refuse a boundary whose grains have become one crystal: its cell repeats a smaller one.
+
+    Raises:
+        PhysicsError: if so.
+    """
+    if relaxed.pbc[2] and "grain" in relaxed.arrays and primitive_count(relaxed, GROWN_TOGETHER) <= len(relaxed) / 4:
+        message = (
+            f"{name}: relaxed into a perfect crystal, the two grains have grown together. Choose another registry (termination, "
+            "translation, gap), or another plane."
+        )
+        raise PhysicsError(message)
