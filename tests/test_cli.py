@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from seiflow import __version__, cli, tasks
+from seiflow import __version__, cli
 from seiflow.cli import main, parser
+from seiflow.jobs import crystal
 from seiflow.records import read_record
 
 Library = Callable[..., Path]
@@ -249,7 +250,7 @@ def test_unexpected_error_is_one_line_with_a_traceback_in_the_log(
         message = "seven"
         raise ZeroDivisionError(message)
 
-    monkeypatch.setattr(tasks, "relax", broken)
+    monkeypatch.setattr(crystal, "relax", broken)
     assert main(relax(here, repository)) == 1
     assert capsys.readouterr().err == f"error: {here / 'relaxation.json'}: unexpected ZeroDivisionError: seven\n"
     assert "Traceback" in (here / "relaxation.log").read_text(encoding="utf-8")
@@ -264,7 +265,7 @@ def test_interrupted_job_can_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tasks, "relax", interrupted)
+    monkeypatch.setattr(crystal, "relax", interrupted)
     assert main(relax(here, repository)) == cli.INTERRUPTED
     assert "run again" in capsys.readouterr().err
     assert not (here / "relaxation.failed").exists()

@@ -84,7 +84,7 @@ class RegistrySettings(Settings):
     )
     removed_max: int = Field(0, ge=0, le=4, description="whole formula units that may be taken out at each boundary")
     step: Positive = Field(0.7, description="largest step of the grid of translations, Å")
-    fmax: Positive = Field(0.1, description="largest force on an atom at which two registries are compared, eV/Å")
+    fmax: Positive = Field(0.03, description="largest force on an atom at which two registries are compared, eV/Å")
     max_steps: int = Field(150, gt=0, description="optimiser steps before a registry is given up")
 
 

@@ -29,7 +29,8 @@ def _state(folder: Path, job: Job) -> str:
     if record.exists():
         current = canonical(read_record(record)["provenance"]["settings"]) == job.own_settings
         return "done" if current else "waiting, the one there is has other settings"
-    parts = [name, *(["hops", "vacancies/*", "hops/*"] if name == "migration" else [])]
+    before = {"migration": ["hops", "vacancies/*", "hops/*"], "relaxation": ["registry"], "boundary": ["registry"]}
+    parts = [name, *before.get(name, [])]
     for part in parts:
         for failure in sorted(folder.glob(f"{part}.failed")):
             return f"failed: {failure.read_text(encoding='utf-8').splitlines()[0]}"

@@ -22,6 +22,7 @@ from seiflow.properties.planar import area_of, bulk_energy, bulk_volume, grains_
 from seiflow.properties.registry import J_PER_M2
 from seiflow.structures.build import Ingredient, build_structure, strained_crystals, thicker
 from seiflow.structures.checks import formula_units
+from seiflow.structures.grain_boundary import GrainBoundary
 from seiflow.structures.planar_recipes import InterfaceRecipe, PlanarRecipe, SlabRecipe
 
 if TYPE_CHECKING:
@@ -127,8 +128,14 @@ class Surroundings:
 
     @cached_property
     def surfaces(self) -> tuple[Surface, ...]:
-        """The grains alone; both grains of a grain boundary are the same slab, so one is enough. Empty if one is not whole."""
-        slabs = grains_apart(self.built().atoms, self.settings.vacuum)
+        """The grains alone; both grains of a grain boundary are the same slab, so one is enough.
+
+        There are none if a grain has a dipole, with which its energy grows with its thickness, or is not of whole units.
+        """
+        built = self.built()
+        if isinstance(built.details, GrainBoundary) and built.details.termination.tasker == "III":
+            return ()
+        slabs = grains_apart(built.atoms, self.settings.vacuum)
         found = []
         for reference, slab in zip(self.references, slabs, strict=False):
             if not formula_units(slab, [reference.recipe]):
@@ -216,4 +223,4 @@ def _warnings(found: Boundary) -> Iterator[str]:
     if found.boundaries_equivalent is False:
         yield "The two boundaries of the cell are not equivalent: energies are their means."
     if found.kind != "slab" and not found.surfaces:
-        yield "A grain alone does not hold whole formula units: there is no work of adhesion."
+        yield "A grain alone has a dipole or does not hold whole formula units: there is no work of adhesion."

@@ -13,7 +13,10 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
-from seiflow.report.views import Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, PlanarRelaxation, Record, Relaxation
+
+KNOWN = frozenset({"relaxation", "boundary", "elasticity", "phonons", "migration"})
+"""Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
 
@@ -25,15 +28,17 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons or migration.
+        name: relaxation, elasticity, phonons, migration or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
+        kind: Of the structure.
     """
 
     structure: str
     calculator: str
     name: str
     settings: str | None = None
+    kind: str = "phase"
 
     def path(self, results: Path) -> Path:
         """Return where the record is written."""
@@ -57,6 +62,8 @@ class Case:
     structure: str
     calculator: str
     relaxation: Relaxation | None = None
+    planar: PlanarRelaxation | None = None
+    boundary: Boundary | None = None
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
@@ -66,7 +73,8 @@ class Case:
     def records(self) -> dict[str, Record]:
         """The records there are, by name, hops included."""
         final = {
-            "relaxation": self.relaxation,
+            "relaxation": self.relaxation or self.planar,
+            "boundary": self.boundary,
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration,
@@ -85,20 +93,25 @@ class Collected:
 
 def collect(results: Path, targets: Iterable[Target]) -> Collected:
     """Read every target that exists and find out why the others do not."""
-    wanted: dict[tuple[str, str], dict[str, str | None]] = {}
+    wanted: dict[tuple[str, str, str], dict[str, str | None]] = {}
     for target in targets:
-        wanted.setdefault((target.structure, target.calculator), {})[target.name] = target.settings
-    gathered = [_gather(results, *pair, settings) for pair, settings in wanted.items()]
+        wanted.setdefault((target.structure, target.calculator, target.kind), {})[target.name] = target.settings
+    gathered = [_gather(results, *case, settings) for case, settings in wanted.items()]
     return Collected(tuple(case for case, _ in gathered), tuple(item for _, missing in gathered for item in missing))
 
 
-def _gather(results: Path, structure: str, calculator: str, settings: Mapping[str, str | None]) -> tuple[Case, list[Missing]]:
+def _gather(
+    results: Path, structure: str, calculator: str, kind: str, settings: Mapping[str, str | None]
+) -> tuple[Case, list[Missing]]:
     reader = _Reader(results / structure / calculator, structure, calculator, settings)
     asked = set(settings)
+    crystal = kind == "phase"
     case = Case(
         structure,
         calculator,
-        relaxation=reader.final("relaxation", Relaxation) if "relaxation" in asked else None,
+        relaxation=reader.final("relaxation", Relaxation) if "relaxation" in asked and crystal else None,
+        planar=reader.final("relaxation", PlanarRelaxation) if "relaxation" in asked and not crystal else None,
+        boundary=reader.final("boundary", Boundary) if "boundary" in asked else None,
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
@@ -106,8 +119,8 @@ def _gather(results: Path, structure: str, calculator: str, settings: Mapping[st
     )
     if "relaxation" not in asked:
         reader.failed_relaxation()
-    for name in sorted(asked - {"relaxation", "elasticity", "phonons", "migration"}):
-        reader.lack(name, "the report knows no such record; it shows relaxation, elasticity, phonons and migration")
+    for name in sorted(asked - KNOWN):
+        reader.lack(name, f"the report knows no such record; it shows {', '.join(sorted(KNOWN))}")
     return case, reader.missing
 
 
@@ -184,8 +197,9 @@ class _Reader:
 
     def _upstream(self, name: str) -> str:
         """Return why a record was not even tried, as far as the files tell."""
-        if name != "relaxation" and self._failure("relaxation"):
-            return f"{NOT_COMPUTED}, because the relaxation failed"
+        for step in ("registry", "relaxation"):
+            if name != step and self._failure(step):
+                return f"{NOT_COMPUTED}, because the {step} failed: {self._failure(step)}"
         parts = self._failed_parts() if name == "migration" else []
         return f"{NOT_COMPUTED}, because these failed: {', '.join(parts)}" if parts else NOT_COMPUTED
 

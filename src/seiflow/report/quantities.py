@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from seiflow.report.collect import Case
 from seiflow.report.references import Reference, deviation, find
-from seiflow.report.views import Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 from seiflow.report.wording import KINDS, Number, kind, show, signed_percent, unit_of
 
 References = dict[str, tuple[Reference, ...]]
@@ -15,6 +15,14 @@ LABELS = {
     "lattice_b_angstrom": "b",
     "lattice_c_angstrom": "c",
     "lattice_beta_degree": "β",
+    "grain_boundary_energy_j_per_m2": "Grain-boundary energy",
+    "interface_energy_j_per_m2": "Interface energy",
+    "work_of_adhesion_j_per_m2": "Work of adhesion",
+    "cleavage_energy_j_per_m2": "Cleavage energy",
+    "strain_energy_j_per_m2": "Strain energy",
+    "excess_volume_angstrom": "Excess volume per area",
+    "surface_energy_j_per_m2": "Surface energy",
+    "change_j_per_m2": "Change, thicker grains",
     "bulk_modulus_gpa": "Bulk modulus K",
     "shear_modulus_gpa": "Shear modulus G",
     "young_modulus_gpa": "Young's modulus E",
@@ -76,6 +84,10 @@ def quantities(case: Case) -> Iterator[Quantity]:
     """Yield every number of every record of a case."""
     if case.relaxation:
         yield from _relaxation(case.relaxation)
+    if case.planar:
+        yield from _scalars(case.planar)
+    if case.boundary:
+        yield from _boundary(case.boundary)
     if case.elasticity:
         yield from _elasticity(case.elasticity)
     if case.phonons:
@@ -100,6 +112,20 @@ def _relaxation(record: Relaxation) -> Iterator[Quantity]:
     for name, value in record.lattice:
         yield Quantity(f"lattice_{name}", value)
     yield from _scalars(record)
+
+
+def _boundary(record: Boundary) -> Iterator[Quantity]:
+    yield Quantity(_energy_key(record), record.energy_j_per_m2)
+    told = {"area_angstrom2", "energy_j_per_m2"}
+    yield from (quantity for quantity in _scalars(record) if quantity.key not in told)
+    for surface in record.surfaces if record.kind != "slab" else ():
+        yield Quantity(f"surface_energy_j_per_m2[{surface.phase}]", surface.energy_j_per_m2)
+    if record.thicker:
+        yield Quantity("change_j_per_m2", record.thicker.change_j_per_m2)
+
+
+def _energy_key(record: Boundary) -> str:
+    return f"{'surface' if record.kind == 'slab' else record.kind}_energy_j_per_m2"
 
 
 def _elasticity(record: Elasticity) -> Iterator[Quantity]:
@@ -209,7 +235,7 @@ def is_cubic(record: Elasticity, tolerance: float = 0.02) -> bool:
 
 def summary_keys(case: Case) -> list[str]:
     """Return the keys of the numbers that a reader looks for first."""
-    return [*_lattice_keys(case), *_modulus_keys(case), *_barrier_keys(case), *_phonon_keys(case)]
+    return [*_lattice_keys(case), *_boundary_keys(case), *_modulus_keys(case), *_barrier_keys(case), *_phonon_keys(case)]
 
 
 def _lattice_keys(case: Case) -> list[str]:
@@ -223,6 +249,17 @@ def _lattice_keys(case: Case) -> list[str]:
         f"lattice_{axis}_angstrom" for axis, length in lengths.items() if axis == "a" or abs(length - lattice.a_angstrom) > same
     ]
     return keys + (["lattice_beta_degree"] if abs(lattice.beta_degree - right) > same else [])
+
+
+def _boundary_keys(case: Case) -> list[str]:
+    found = case.boundary
+    if found is None:
+        return []
+    names = ("work_of_adhesion", "cleavage_energy", "strain_energy")
+    keys = [_energy_key(found)]
+    keys += [f"{name}_j_per_m2" for name in names if getattr(found, f"{name}_j_per_m2") is not None]
+    keys += [] if found.excess_volume_angstrom is None else ["excess_volume_angstrom"]
+    return keys + (["change_j_per_m2"] if found.thicker else [])
 
 
 def _modulus_keys(case: Case) -> list[str]:

@@ -41,6 +41,55 @@ class Relaxation(Record):
     largest_stress_gpa: float
 
 
+class PlanarRelaxation(Record):
+    """``relaxation.json`` of a boundary, interface or slab."""
+
+    formula_units: dict[str, int]
+    atoms: int
+    area_angstrom2: float
+    height_angstrom: float
+    volume_angstrom3: float
+    energy_ev: float
+    largest_force_ev_per_angstrom: float
+    largest_traction_gpa: float | None
+
+
+class Surface(BaseModel):
+    """A grain alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    phase: str
+    energy_j_per_m2: float
+    atoms: int
+
+
+class Thicker(BaseModel):
+    """The same boundary between thicker grains."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    height_angstrom: float
+    atoms: int
+    change_j_per_m2: float
+
+
+class Boundary(Record):
+    """``boundary.json``."""
+
+    kind: str
+    area_angstrom2: float
+    boundaries: int
+    boundaries_equivalent: bool | None
+    energy_j_per_m2: float
+    strain_energy_j_per_m2: float | None
+    excess_volume_angstrom: float | None
+    work_of_adhesion_j_per_m2: float | None
+    cleavage_energy_j_per_m2: float | None
+    surfaces: tuple[Surface, ...]
+    thicker: Thicker | None
+
+
 class Elasticity(Record):
     """``elasticity.json``; stiffness 6x6, Voigt xx yy zz yz xz xy.
 

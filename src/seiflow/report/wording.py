@@ -21,12 +21,13 @@ UNITS = {
     "_ev_per_angstrom": "eV/Å",
     "_gpa": "GPa",
     "_j_per_mol_k": "J/(mol K)",
+    "_j_per_m2": "J/m²",
     "_mj_per_m3": "MJ/m³",
     "_thz": "THz",
 }
 """Unit of a key by its ending; the longest ending counts."""
 
-DECIMALS = {"Å": 3, "Å³": 2, "°": 2, "eV": 3, "eV/Å": 4, "GPa": 1, "J/(mol K)": 1, "MJ/m³": 2, "THz": 2}
+DECIMALS = {"Å": 3, "Å³": 2, "°": 2, "eV": 3, "eV/Å": 4, "GPa": 1, "J/(mol K)": 1, "J/m²": 3, "MJ/m³": 2, "THz": 2}
 
 KINDS = ("experiment", "DFT", "calculation")
 """Kinds of published values, the most trustworthy first."""
