@@ -90,6 +90,7 @@ class _Progress:
 
 def _task(options: argparse.Namespace) -> "Task":
     from seiflow.jobs.task import Task
+    from seiflow.store import Store
     from seiflow.workflow import parse_settings
 
     if options.log:
@@ -108,6 +109,7 @@ def _task(options: argparse.Namespace) -> "Task":
         settings=parse_settings(options.settings),
         output=options.output,
         report=report,
+        store=Store.from_environment(),
     )
 
 

@@ -47,6 +47,11 @@ class StudyConfig(BaseModel):
     library: list[str] = Field(
         default=[], description="folders with your own structures/ and calculators/; searched before those of the package"
     )
+    store: str | None = Field(
+        "~/.cache/seiflow",
+        description="folder where finished steps are kept and found again by any study; null for none. The environment "
+        "variable SEIFLOW_STORE overrides it",
+    )
     calculations: list[Calculation] = Field(min_length=1, description="what is computed of what with what")
     settings: PropertySettings = Field(default=PropertySettings(), description="how each quantity is computed")
 

@@ -18,6 +18,7 @@ from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe
+from seiflow.store import VARIABLE
 from seiflow.study import Study, settings_sections
 
 
@@ -106,13 +107,18 @@ class Plan:
 
 
 def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
-    """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback."""
+    """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback.
+
+    Jobs learn from the environment where finished steps are kept, so that another folder makes no job outdated.
+    """
     try:
         lines = lines_of(Path(files[0])) if len(files) == 1 and Path(files[0]).is_file() else None
         made = Plan(Study(dict(config), ", ".join(files) or "study", lines))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
         raise SystemExit(1) from None
+    store = made.study.config.store
+    os.environ.setdefault(VARIABLE, str(Path(store).expanduser().absolute()) if store else "")
     for path in made.discarded:
         print(f"{path}: damaged or cut off; it is computed again", file=sys.stderr, flush=True)  # noqa: T201 - likewise
     return made

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from seiflow.jobs.task import Task, read_structure, write_structures
+from seiflow.jobs.task import Step, Task, read_structure, write_structures
 from seiflow.records import plain
 from seiflow.shelves import load_recipe
 from seiflow.structures.recipes import PhaseRecipe
@@ -18,34 +18,45 @@ def build(structure_file: Path, output: Path) -> None:
 
 def relax(task: Task, built: Path, relaxed: Path) -> None:
     """Relax a structure of any kind."""
-    if isinstance(task.structure, PhaseRecipe):
-        from seiflow.relaxation import relaxation
+    is_phase = isinstance(task.structure, PhaseRecipe)
+    step = task.step({"built": built}, task.settings.relaxation if is_phase else task.settings.planar, relaxed)
+    if not step.found():
+        (_relax_crystal if is_phase else _relax_planar)(task, step, built, relaxed)
 
-        atoms, result = relaxation(read_structure(built), task.structure, task.engine, task.settings.relaxation)
-        write_structures(relaxed, [atoms])
-        task.finish(result, {"built": built}, task.settings.relaxation)
-        return
+
+def _relax_crystal(task: Task, step: Step, built: Path, relaxed: Path) -> None:
+    from seiflow.relaxation import relaxation
+
+    (phase,) = task.phases
+    crystal, result = relaxation(read_structure(built), phase, task.engine, task.settings.relaxation)
+    write_structures(relaxed, [crystal])
+    step.finish(result)
+
+
+def _relax_planar(task: Task, step: Step, built: Path, relaxed: Path) -> None:
     from seiflow.properties.planar import planar_relaxation
 
     start = read_structure(built)
-    atoms, planar = planar_relaxation(start, task.phases, task.engine, task.settings.planar, name=task.structure.name)
+    atoms, result = planar_relaxation(start, task.phases, task.engine, task.settings.planar, name=task.structure.name)
     atoms.info.pop("digest", None)
-    atoms.info["certificate"] = plain(asdict(planar.certificate))
+    atoms.info["certificate"] = plain(asdict(result.certificate))
     write_structures(relaxed, [atoms])
-    task.finish(planar, {"built": built}, task.settings.planar)
+    step.finish(result)
 
 
 def elasticity(task: Task, relaxed: Path) -> None:
-    """Record the stiffness of a relaxed crystal."""
+    """Record the stiffness of a relaxed structure."""
     from seiflow.properties.elasticity import elasticity as compute
 
-    result = compute(read_structure(relaxed), task.engine, task.settings.elasticity)
-    task.finish(result, {"relaxed": relaxed}, task.settings.elasticity)
+    step = task.step({"relaxed": relaxed}, task.settings.elasticity)
+    if not step.found():
+        step.finish(compute(read_structure(relaxed), task.engine, task.settings.elasticity))
 
 
 def phonons(task: Task, relaxed: Path) -> None:
     """Record the phonons of a relaxed crystal."""
     from seiflow.properties.phonons import phonons as compute
 
-    result = compute(read_structure(relaxed), task.engine, task.settings.phonons)
-    task.finish(result, {"relaxed": relaxed}, task.settings.phonons)
+    step = task.step({"relaxed": relaxed}, task.settings.phonons)
+    if not step.found():
+        step.finish(compute(read_structure(relaxed), task.engine, task.settings.phonons))

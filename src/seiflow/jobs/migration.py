@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 def hops(task: Task, relaxed: Path) -> None:
     """Record the network of hops of a relaxed crystal."""
-    network = _network(task, relaxed)
-    task.finish(network, {"relaxed": relaxed}, task.settings.migration, evaluations=0)
+    task.step({"relaxed": relaxed}, task.settings.migration).finish(_network(task, relaxed), evaluations=0)
 
 
 def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
@@ -22,6 +21,9 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     from seiflow.properties.migration.network import make_supercell
     from seiflow.properties.migration.states import relax_vacancy
 
+    step = task.step({"relaxed": relaxed}, task.settings.migration, frame)
+    if step.found():
+        return
     network = _network(task, relaxed)
     supercell = make_supercell(read_structure(relaxed), network.supercell)
     wanted = _named(network.sites, "site", site)
@@ -30,7 +32,7 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     empty.positions += result.displacements_angstrom
     del empty[wanted.index]
     write_structures(frame, [empty])
-    task.finish(result, {"relaxed": relaxed}, task.settings.migration)
+    step.finish(result)
 
 
 def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames: Path) -> None:
@@ -42,6 +44,10 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
     from seiflow.properties.migration.states import Vacancy
     from seiflow.properties.migration.symmetry import site_symmetry
 
+    inputs = {"relaxed": relaxed} | {f"vacancy {path.stem}": path for path in vacancy_files}
+    step = task.step(inputs, task.settings.migration, frames)
+    if step.found():
+        return
     network = _network(task, relaxed)
     supercell = make_supercell(read_structure(relaxed), network.supercell)
     vacancies = {}
@@ -63,8 +69,7 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
         task.settings.migration,
     )
     write_structures(frames, [structures.initial, structures.saddle, structures.final])
-    inputs = {"relaxed": relaxed} | {f"vacancy {path.stem}": path for path in vacancy_files}
-    task.finish(barrier, inputs, task.settings.migration)
+    step.finish(barrier)
 
 
 def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
@@ -78,7 +83,7 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
     evaluations = sum(record["force_evaluations"] for record in [*records.values(), *map(read_record, sorted(vacancies))])
     result = compute(_network(task, relaxed), results)
     inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
-    task.finish(result, inputs, task.settings.migration, evaluations=evaluations)
+    task.step(inputs, task.settings.migration).finish(result, evaluations)
 
 
 def _network(task: Task, relaxed: Path) -> "Network":

@@ -20,10 +20,13 @@ def register(task: Task, crystals: Sequence[Path], stiffnesses: Sequence[Path], 
     from seiflow.properties.registry import registry
     from seiflow.structures.fingerprint import digest
 
+    step = task.step(_inputs(crystals, stiffnesses), task.settings.registry, registered)
+    if step.found():
+        return
     built, result = registry(_planar(task), _ingredients(task, crystals, stiffnesses), task.engine, task.settings.registry)
     built.atoms.info |= {"certificate": plain(asdict(built.certificate)), "digest": digest(built.atoms)}
     write_structures(registered, [built.atoms])
-    task.finish(result, _inputs(crystals, stiffnesses), task.settings.registry)
+    step.finish(result)
 
 
 def boundary(task: Task, relaxed: Path, registry: Path, crystals: Sequence[Path], stiffnesses: Sequence[Path]) -> None:
@@ -31,13 +34,15 @@ def boundary(task: Task, relaxed: Path, registry: Path, crystals: Sequence[Path]
     from seiflow.properties.boundary import Surroundings
     from seiflow.properties.boundary import boundary as compute
 
+    inputs = {"relaxed": relaxed, "registry": registry} | _inputs(crystals, stiffnesses)
+    step = task.step(inputs, task.settings.combined("boundary", "planar"))
+    if step.found():
+        return
     recipe = STRUCTURES[_planar(task).kind].model_validate(read_record(registry)["recipe"])
     assert not isinstance(recipe, PhaseRecipe)  # noqa: S101 - a kind with a plane
     parts = _ingredients(task, crystals, stiffnesses)
     surroundings = Surroundings(recipe, parts, task.engine, task.settings.boundary, task.settings.planar)
-    result = compute(read_structure(relaxed), surroundings)
-    inputs = {"relaxed": relaxed, "registry": registry} | _inputs(crystals, stiffnesses)
-    task.finish(result, inputs, task.settings.combined("boundary", "planar"))
+    step.finish(compute(read_structure(relaxed), surroundings))
 
 
 def _planar(task: Task) -> PlanarRecipe:

@@ -12,9 +12,10 @@ from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine, Report, silent
 from seiflow.errors import InputError
 from seiflow.journal import Journal
-from seiflow.records import digest_file, git_revision, plain, versions, write_record
+from seiflow.records import canonical, digest_file, digest_text, git_revision, plain, versions, write_record
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, load_recipe, load_structure
+from seiflow.store import Store, physics_digest
 from seiflow.structures.recipes import PhaseRecipe
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Task:
         settings: Of the study, for this structure and calculator.
         output: The record to write; the journal of evaluations lies beside it while the job runs.
         report: Told about progress.
+        store: Where results of other studies are found.
     """
 
     structure_file: Path
@@ -40,6 +42,7 @@ class Task:
     settings: PropertySettings
     output: Path
     report: Report = field(default=silent)
+    store: Store = field(default=Store(None))
 
     @cached_property
     def structure(self) -> StructureRecipe:
@@ -71,38 +74,72 @@ class Task:
         """The calculator, counted and journalled."""
         return Engine(make_calculator(self.calculator), self.journal, self.report)
 
-    def finish(self, result: object, inputs: Mapping[str, Path], settings: object, evaluations: int | None = None) -> None:
-        """Write the record of a result and drop the journal.
+    def step(self, inputs: Mapping[str, Path], settings: object, *files: Path) -> "Step":
+        """Return the step that this job is.
+
+        Args:
+            inputs: Files the result is made from.
+            settings: The settings it is made with.
+            files: What is written besides the record.
+        """
+        return Step(self, inputs, settings, files)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job with all that its result depends on."""
+
+    task: Task
+    inputs: Mapping[str, Path]
+    settings: object
+    files: tuple[Path, ...]
+
+    def found(self) -> bool:
+        """Fetch the result from the store, and tell whether it was there."""
+        there = self.task.store.fetch(self._key, (self.task.output, *self.files))
+        if there:
+            self.task.report("found in the store, nothing is computed")
+        return there
+
+    def finish(self, result: object, evaluations: int | None = None) -> None:
+        """Write the record of a result, keep it in the store and drop the journal.
 
         Args:
             result: A dataclass whose fields are the keys of the record.
-            inputs: Files the result was made from.
-            settings: The settings it was made with.
             evaluations: Force evaluations; those of the engine by default.
         """
+        task = self.task
         record = plain(result)
         record["warnings"] = record.get("warnings", [])
         record |= {
-            "structure": self.structure.name,
-            "calculator": self.calculator.name,
+            "structure": task.structure.name,
+            "calculator": task.calculator.name,
             "converged": True,
-            "force_evaluations": self.engine.force_evaluations if evaluations is None else evaluations,
-            "provenance": self._provenance(inputs, settings),
+            "force_evaluations": task.engine.force_evaluations if evaluations is None else evaluations,
+            "provenance": self._provenance | {"git_revision": git_revision()},
         }
-        write_record(self.output, record)
-        self.journal.remove()
+        write_record(task.output, record)
+        task.store.keep(self._key, (task.output, *self.files))
+        task.journal.remove()
 
-    def _provenance(self, inputs: Mapping[str, Path], settings: object) -> dict[str, Any]:
-        recipes = {"structure": self.structure_file, "calculator": self.calculator_file}
-        recipes |= {f"phase {path.stem}": path for path in self.phase_files}
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        task, settings = self.task, self.settings
+        recipes = {"structure": task.structure_file, "calculator": task.calculator_file}
+        recipes |= {f"phase {path.stem}": path for path in task.phase_files}
         return {
-            "git_revision": git_revision(),
-            "versions": versions() | calculator_versions(self.calculator),
+            "versions": versions() | calculator_versions(task.calculator),
             "recipes_sha256": {name: digest_file(path) for name, path in recipes.items()},
-            "inputs_sha256": {name: digest_file(path) for name, path in inputs.items()},
-            "weights_sha256": weight_digests(self.calculator),
+            "inputs_sha256": {name: digest_file(path) for name, path in self.inputs.items()},
+            "weights_sha256": weight_digests(task.calculator),
             "settings": json.loads(settings.model_dump_json()) if hasattr(settings, "model_dump_json") else settings,
         }
+
+    @cached_property
+    def _key(self) -> str:
+        output = self.task.output
+        what = f"{output.parent.name}/{output.name}"
+        return digest_text(canonical({"step": what, "code": physics_digest(), "provenance": self._provenance}))
 
 
 def read_structure(path: Path) -> "Atoms":
