@@ -11,7 +11,7 @@ rule report:
         ),
         figures=report(
             directory(f"{RESULTS}/figures"),
-            patterns=["{name}.svg"],
+            patterns=["{name}.svg", "{name}.png"],
             caption="../report/figure.rst",
             category="Figures",
         ),

@@ -11,6 +11,7 @@ from seiflow.report.collect import Case, Collected
 from seiflow.report.figures import Drawing, draw, inline
 from seiflow.report.quantities import MODULI, Comparison, References, compare, summary_keys
 from seiflow.report.references import Reference
+from seiflow.report.viewer import Portrait, viewer_html, viewer_script
 from seiflow.report.views import Hop, HopSummary, Record
 from seiflow.report.wording import cite, cite_briefly, exactly, show
 
@@ -102,15 +103,22 @@ class Chapter:
 
     id: str
     structure: str
+    portrait: Portrait | None
     parts: tuple[Part, ...]
     figures: tuple[Figure, ...]
     references: tuple[Reference, ...]
 
 
 def write_report(
-    path: Path, collected: Collected, references: References, title: str, *, drawings: Sequence[Drawing] | None = None
+    path: Path,
+    collected: Collected,
+    references: References,
+    title: str,
+    *,
+    drawings: Sequence[Drawing] | None = None,
+    portraits: Sequence[Portrait] = (),
 ) -> None:
-    """Write the page; ``drawings`` are made here unless they are given."""
+    """Write the page; ``drawings`` are made here unless they are given, ``portraits`` are the structures shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -121,11 +129,13 @@ def write_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly)
+    environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html)
     measured = fitness(collected, references)
+    drawings = draw(collected, references) if drawings is None else drawings
     text = environment.get_template("report.html.jinja").render(
         title=title,
-        chapters=_chapters(collected, references, draw(collected, references) if drawings is None else drawings, measured),
+        chapters=_chapters(collected, references, drawings, measured, portraits),
+        viewer_script=viewer_script() if portraits else None,
         fitness=measured,
         groups=list(FITNESS),
         overview=OVERVIEW,
@@ -153,9 +163,14 @@ def fitness(collected: Collected, references: References) -> dict[str, dict[str,
 
 
 def _chapters(
-    collected: Collected, references: References, drawings: Sequence[Drawing], measured: dict[str, dict[str, Fitness]]
+    collected: Collected,
+    references: References,
+    drawings: Sequence[Drawing],
+    measured: dict[str, dict[str, Fitness]],
+    portraits: Sequence[Portrait],
 ) -> list[Chapter]:
     chapters = []
+    shown = {portrait.structure: portrait for portrait in portraits}
     for number, structure in enumerate(dict.fromkeys(case.structure for case in collected.cases), start=1):
         name = f"phase-{number}"
         cases = [case for case in collected.cases if case.structure == structure]
@@ -164,7 +179,7 @@ def _chapters(
             for place, case in enumerate(cases, start=1)
         )
         figures = _figures(name, drawings, structure, None)
-        chapters.append(Chapter(name, structure, parts, figures, references.get(structure, ())))
+        chapters.append(Chapter(name, structure, shown.get(structure), parts, figures, references.get(structure, ())))
     return chapters
 
 
