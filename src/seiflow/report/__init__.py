@@ -27,6 +27,7 @@ def make_report(results: Path, targets: Iterable[Target], references_folder: Pat
     portraits, damaged = find_portraits(results, collected)
     collected = replace(collected, missing=(*collected.missing, *damaged))
     drawings = draw(collected, references)
+    (results / "figures").mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
         write_text(results / "figures" / drawing.file_name, drawing.svg)
     for portrait in portraits:

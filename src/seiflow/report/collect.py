@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
-from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, PlanarRelaxation, Record, Relaxation
+from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, PlanarRelaxation, Record, Registry, Relaxation
 
 KNOWN = frozenset({"relaxation", "boundary", "elasticity", "phonons", "migration"})
 """Records that the report shows."""
@@ -63,17 +63,20 @@ class Case:
     calculator: str
     relaxation: Relaxation | None = None
     planar: PlanarRelaxation | None = None
+    registry: Registry | None = None
     boundary: Boundary | None = None
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
     hops: tuple[Hop, ...] = ()
+    kind: str = "phase"
 
     @property
     def records(self) -> dict[str, Record]:
         """The records there are, by name, hops included."""
         final = {
             "relaxation": self.relaxation or self.planar,
+            "registry": self.registry,
             "boundary": self.boundary,
             "elasticity": self.elasticity,
             "phonons": self.phonons,
@@ -111,11 +114,13 @@ def _gather(
         calculator,
         relaxation=reader.final("relaxation", Relaxation) if "relaxation" in asked and crystal else None,
         planar=reader.final("relaxation", PlanarRelaxation) if "relaxation" in asked and not crystal else None,
+        registry=reader.optional("registry", Registry) if not crystal else None,
         boundary=reader.final("boundary", Boundary) if "boundary" in asked else None,
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked else (),
+        kind=kind,
     )
     if "relaxation" not in asked:
         reader.failed_relaxation()
@@ -144,6 +149,10 @@ class _Reader:
             return self._view(name, view)
         self.lack(name, self._failure(name) or self._upstream(name))
         return None
+
+    def optional(self, name: str, view: type[View]) -> View | None:
+        """Read a record of a step on the way, if it is there."""
+        return self._view(name, view) if (self._folder / f"{name}.json").exists() else None
 
     def failed_relaxation(self) -> None:
         """Note that the relaxation failed where it was only a step on the way."""

@@ -140,6 +140,7 @@ def write_report(
         groups=list(FITNESS),
         overview=OVERVIEW,
         criterion=YOUNG_CRITERION_GPA,
+        boundaries=[case for case in collected.cases if case.boundary],
         missing=collected.missing,
     )
     write_text(path, text)

@@ -56,7 +56,7 @@ class Portrait:
 
 def find_portraits(results: Path, collected: Collected) -> tuple[list[Portrait], list[Missing]]:
     """Read each structure as relaxed by the first calculator that has it; say which files are damaged."""
-    from seiflow.tasks import read_structure
+    from seiflow.jobs.task import read_structure
 
     found: dict[str, Portrait] = {}
     damaged = []

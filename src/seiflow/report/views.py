@@ -90,6 +90,30 @@ class Boundary(Record):
     thicker: Thicker | None
 
 
+class Tried(BaseModel):
+    """One registry of a search; ``recipe`` holds what differs from the structure's recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    recipe: dict[str, JsonValue]
+    score_j_per_m2: float | None
+    energy_j_per_m2: float | None
+    atoms: int
+    problem: str | None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        shown = {key.removesuffix("_angstrom"): value for key, value in self.recipe.items()}
+        return ", ".join(f"{key} {_flat(value)}" for key, value in shown.items()) or "the recipe's own"
+
+
+class Registry(Record):
+    """``registry.json``."""
+
+    tried: tuple[Tried, ...]
+
+
 class Elasticity(Record):
     """``elasticity.json``; stiffness 6x6, Voigt xx yy zz yz xz xy.
 
@@ -207,3 +231,7 @@ class Hop(Record):
     curvatures_ev_per_angstrom2: tuple[float, ...]
     negative_modes: int
     path: Profile
+
+
+def _flat(value: JsonValue) -> str:
+    return " ".join(_flat(item) for item in value) if isinstance(value, list) else f"{value}"
