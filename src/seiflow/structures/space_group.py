@@ -36,12 +36,22 @@ class Operations:
     translations: "NDArray[np.float64]"
 
 
-def operations(atoms: Atoms) -> Operations:
-    """Return the operations that leave a structure and its cell as they are."""
+def operations(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> Operations:
+    """Return the operations that leave a structure and its cell as they are, within a tolerance in Å."""
     import spglib
 
-    found = _ask(spglib.get_symmetry, atoms)
+    found = _ask(spglib.get_symmetry, atoms, tolerance)
     return Operations(np.asarray(found["rotations"], dtype=np.int64), np.asarray(found["translations"], dtype=float))
+
+
+def permutation(atoms: Atoms, rotation: "NDArray[np.int64]", translation: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """Return the index of the atom of the same species nearest to where an operation takes each atom."""
+    places = np.linalg.solve(np.asarray(atoms.cell).T, atoms.positions.T).T
+    images = places @ rotation.T + translation
+    offsets = images[:, None] - places[None]
+    distances = np.linalg.norm((offsets - np.rint(offsets)) @ np.asarray(atoms.cell), axis=-1)
+    distances[atoms.numbers[:, None] != atoms.numbers[None]] = np.inf
+    return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 def space_group(atoms: Atoms) -> tuple[str, int]:
@@ -72,16 +82,16 @@ def standard_cell(atoms: Atoms, *, primitive: bool = False, idealised: bool = Tr
     return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
-def _ask(question: "Callable[..., Answer]", atoms: Atoms) -> "Answer":
+def _ask(question: "Callable[..., Answer]", atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> "Answer":
     import spglib
 
     cell = (np.asarray(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
     answer: Answer
     try:
-        answer = spglib_new_errorhandling(question)(cell, symprec=SYMMETRY_TOLERANCE)
+        answer = spglib_new_errorhandling(question)(cell, symprec=tolerance)
     except (spglib.SpglibError, OldSpglibError) as error:
         message = (
-            f"{atoms.get_chemical_formula()}: no space group was found within {SYMMETRY_TOLERANCE:g} Å. "
+            f"{atoms.get_chemical_formula()}: no space group was found within {tolerance:g} Å. "
             "Look for overlapping atoms and for a cell without volume."
         )
         raise StructureError(message) from error
