@@ -15,7 +15,7 @@ from seiflow.errors import InputError, RecipeError, SeiflowError, StructureError
 from seiflow.shelves import boundary_shelf, load_recipe, phase_shelf
 from seiflow.structures.bicrystal import faces_across
 from seiflow.structures.bulk import build_crystal
-from seiflow.structures.coincidence import mirror_sigma, shared_net, twist_angle, twist_angles
+from seiflow.structures.coincidence import distinct_angles, mirror_sigma, shared_net, twist_angle, twist_angles
 from seiflow.structures.fingerprint import digest
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary, grains_of
 from seiflow.structures.layers import layers
@@ -256,6 +256,58 @@ def test_known_coincidence_angles(axis: tuple[int, int, int], sigmas: dict[int, 
     assert 4 not in twist_angles(axis)
 
 
+@pytest.mark.parametrize(
+    ("axis", "sigma", "angles"),
+    [((0, 0, 1), 5, [36.87]), ((0, 0, 1), 65, [14.25, 30.51]), ((1, 1, 0), 33, [20.05, 58.99]), ((1, 1, 1), 91, [10.42, 53.99])],
+)
+def test_every_angle_of_a_sigma_is_known(axis: tuple[int, int, int], sigma: int, angles: list[float]) -> None:
+    """The angles of a Σ agree with the tables, the smallest is the default."""
+    found = distinct_angles(axis, sigma, layers(crystal("LiF"), axis).operations)
+    assert found == pytest.approx(angles, abs=0.01)
+    assert found[0] == pytest.approx(twist_angle(axis, sigma))
+
+
+@pytest.mark.parametrize("axis", [(0, 0, 1), (1, 1, 1), (1, 1, 0), (2, 1, 0), (3, 1, 1)])
+def test_smallest_angles_are_the_smallest(axis: tuple[int, int, int]) -> None:
+    """For every Σ up to 100 the tabulated angle is the first of all its angles."""
+    stack = layers(crystal("LiF"), axis)
+    for sigma, angle in twist_angles(axis).items():
+        if sigma <= 100:
+            assert distinct_angles(axis, sigma, stack.operations)[0] == pytest.approx(angle)
+
+
+@pytest.mark.parametrize("axis", [(0, 0, 1), (1, 1, 1), (1, 1, 0), (3, 1, 1)])
+@pytest.mark.parametrize("name", ["LiF", "Li2O"])
+def test_distinct_angles_are_no_rotation_of_the_crystal_apart(name: str, axis: tuple[int, int, int]) -> None:
+    """No turn about the axis that keeps the crystal, nor the mirror image, leads from one angle of a Σ to another."""
+    stack = layers(crystal(name), axis)
+    turns = [item.turn for item in stack.operations if not item.flips and np.linalg.det(item.turn) > 0]
+    spins = [np.degrees(np.arctan2(turn[1, 0], turn[0, 0])) for turn in turns]
+    for sigma in twist_angles(axis):
+        angles = distinct_angles(axis, sigma, stack.operations)
+        apart = [
+            one + sign * other + spin
+            for i, one in enumerate(angles)
+            for other in angles[:i]
+            for sign in (1, -1)
+            for spin in spins
+        ]
+        assert all(abs(angle - 360 * round(angle / 360)) > 0.1 for angle in apart)
+
+
+def test_angle_of_a_twist_can_be_chosen() -> None:
+    """Each angle of a Σ is a boundary of its own; an equivalent angle gives the same one, no angle the smallest."""
+    built = {
+        angle: build("LiF", (1, 1, 0), type="twist", sigma=33, angle_degree=angle, thickness_angstrom=6)
+        for angle in (None, 20.05, 59.0, 121.0)
+    }
+    assert all(boundary.certificate.problems == () for boundary in built.values())
+    assert digest(built[None].atoms) == digest(built[20.05].atoms)
+    assert digest(built[59.0].atoms) == digest(built[121.0].atoms)
+    assert built[20.05].misorientation_degree == pytest.approx(20.05, abs=0.01)
+    assert built[59.0].misorientation_degree == pytest.approx(58.99, abs=0.01)
+
+
 @pytest.mark.parametrize("sigma", [5, 13, 17, 25])
 def test_shared_net_has_sigma_cells(sigma: int) -> None:
     """About a fourfold axis, the net both grains share is Σ times that of the plane."""
@@ -333,6 +385,9 @@ def test_score_is_the_energy_of_the_whole_bicrystal(gap: float) -> None:
         ({"termination": -1}, "greater than or equal to 0"),
         ({"colour": "red"}, "not permitted"),
         ({"type": "twist", "sigma": 5, "faces": "like"}, "opposite faces"),
+        ({"angle_degree": 36.87}, "takes no angle_degree"),
+        ({"type": "twist", "sigma": 5, "angle_degree": 0}, "greater than 0"),
+        ({"removed": 5}, "less than or equal to 4"),
     ],
 )
 def test_impossible_recipes_are_refused(changes: dict[str, object], message: str) -> None:
@@ -345,6 +400,11 @@ def test_impossible_recipes_are_refused(changes: dict[str, object], message: str
     ("name", "changes", "message"),
     [
         ("LiF", {"plane": [0, 0, 1], "type": "twist", "sigma": 7}, r"no turn about \[0 0 1\] .* has Σ7; nearest: Σ5 \(36.87°\)"),
+        (
+            "LiF",
+            {"plane": [1, 1, 0], "type": "twist", "sigma": 33, "angle_degree": 25},
+            r"Σ33 about \[1 1 0\] is reached by 20.05° and 58.99°, not by 25°",
+        ),
         ("Li2CO3", {"plane": [0, 0, 1], "type": "twist", "sigma": 5}, "twist boundaries are made of cubic crystals"),
         ("LiF", {"plane": [0, 0, 1]}, "gives the same crystal again"),
         ("Li2CO3", {"plane": [0, 1, 0]}, "gives the same crystal again"),

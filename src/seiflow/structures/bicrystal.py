@@ -91,7 +91,14 @@ def natural_faces(kind: Type, termination: Termination) -> Faces:
 
 
 def bicrystal(
-    stack: Layers, termination: Termination, thickness: float, *, kind: Type, faces: Faces, sigma: int | None = None
+    stack: Layers,
+    termination: Termination,
+    thickness: float,
+    *,
+    kind: Type,
+    faces: Faces,
+    sigma: int | None = None,
+    angle: float | None = None,
 ) -> Bicrystal:
     """Return the two grains of a boundary.
 
@@ -102,6 +109,7 @@ def bicrystal(
         kind: How the second grain follows from the first.
         faces: Whether the same face of both grains, or opposite faces, meet.
         sigma: Of a twist.
+        angle: Of a twist, degree; by default the smallest of its Σ.
 
     Raises:
         InputError: if the second grain would be the first one again, or there is no such boundary.
@@ -110,7 +118,7 @@ def bicrystal(
     _refuse_nothing(stack, kind)
     flips = faces == "like"
     if kind == "twist":
-        return _twisted(stack, block, sigma or 1)
+        return _twisted(block, sigma or 1, np.radians(angle or twist_angle(stack.plane, sigma or 1)))
     if flips == (kind == "mirror"):
         turn = ONE if kind == "mirror" else -ONE
     else:
@@ -227,8 +235,7 @@ def _refuse_nothing(stack: Layers, kind: Type) -> None:
             raise InputError(message)
 
 
-def _twisted(stack: Layers, block: Block, sigma: int) -> Bicrystal:
-    angle = np.radians(twist_angle(stack.plane, sigma))
+def _twisted(block: Block, sigma: int, angle: float) -> Bicrystal:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     lower_steps, upper_steps = shared_net(block.net, turn, sigma)
     net = lower_steps @ block.net

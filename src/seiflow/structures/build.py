@@ -110,7 +110,7 @@ def candidates(
     parts = [ingredients[name] for name in recipe.ingredients]
     if isinstance(recipe, InterfaceRecipe):
         raise NotImplementedError
-    return registry_candidates(recipe, parts[0].recipe, parts[0].crystal, best=best, step=step)
+    return registry_candidates(recipe, parts[0].recipe, parts[0].crystal, best=best, step=step, removed_max=removed_max)
 
 
 def strained_crystals(recipe: InterfaceRecipe, parts: "Sequence[Ingredient]") -> "list[Atoms]":

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.errors import InputError
-from seiflow.structures.layers import Plane
+from seiflow.structures.layers import Operation, Plane
 from seiflow.structures.nets import lattice_basis, reduced_net
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-LARGEST = 12
-"""m and n up to which angles are tried; enough for every Σ up to 100 about directions with small indices."""
+SAME_ANGLE = 1e-6
+"""Degree."""
+
+ANGLE_TOLERANCE = 0.1
+"""Degree; how far a wanted angle may be from the exact one."""
+
+LARGEST = 20
+"""m and n up to which angles are tried; enough for every angle of every Σ up to 100."""
 
 
 def mirror_sigma(plane: Plane) -> int:
@@ -56,6 +64,56 @@ def twist_angle(axis: Plane, sigma: int) -> float:
         message = f"no turn about [{' '.join(map(str, axis))}] of a cubic crystal has Σ{sigma}; nearest: {shown}"
         raise InputError(message)
     return angles[sigma]
+
+
+def distinct_angles(axis: Plane, sigma: int, operations: "Sequence[Operation]") -> tuple[float, ...]:
+    """Return every angle (degree) that gives a Σ, one of each set of equivalent boundaries, the smallest of each set.
+
+    A rotation of the crystal about the axis added to the angle changes nothing. An operation that mirrors or inverts the crystal
+    and keeps the plane makes the opposite angle equivalent. There is none if Σ does not exist.
+
+    Args:
+        axis: Of the turn.
+        sigma: Of the coincidence lattice.
+        operations: Those of the crystal that keep the plane normal to the axis.
+    """
+    norm = sum(index * index for index in axis)
+    largest = int(2 * sqrt(sigma)) + 1
+    found: list[float] = []
+    for m, n in itertools.product(range(largest + 1), range(1, largest + 1)):
+        total = m * m + n * n * norm
+        while total % 2 == 0:
+            total //= 2
+        if gcd(m, n) == 1 and total == sigma:
+            found += (sign * degrees(2 * atan2(n * sqrt(norm), m)) for sign in (1, -1))
+    folded = sorted(fold(angle, operations) for angle in found)
+    return tuple(angle for index, angle in enumerate(folded) if not index or angle - folded[index - 1] > SAME_ANGLE)
+
+
+def chosen_angle(axis: Plane, sigma: int, operations: "Sequence[Operation]", wanted: float) -> float:
+    """Return the angle (degree) of a Σ that is, or is equivalent to, the one wanted within 0.1 degree.
+
+    Raises:
+        InputError: if there is none; names those that exist.
+    """
+    angles = distinct_angles(axis, sigma, operations)
+    folded = fold(wanted, operations)
+    close = [angle for angle in angles if abs(fold(angle - folded, operations, both=True)) < ANGLE_TOLERANCE]
+    if not close:
+        name = f"Σ{sigma} about [{' '.join(map(str, axis))}]"
+        shown = " and ".join(f"{angle:.2f}°" for angle in angles)
+        message = f"{name} is reached by {shown}, not by {wanted:g}°; give the angle to 0.1° or leave it out for the smallest"
+        raise InputError(message)
+    return close[0]
+
+
+def fold(angle: float, operations: "Sequence[Operation]", *, both: bool = False) -> float:
+    """Return the smallest angle (degree) equivalent to one; ``both`` takes the opposite angle for equivalent in any crystal."""
+    turns = [operation.turn for operation in operations if not operation.flips and np.linalg.det(operation.turn) > 0]
+    period = 360 / len(np.unique(np.round(turns, 3), axis=0))
+    mirrored = both or any((np.linalg.det(operation.turn) < 0) != operation.flips for operation in operations)
+    left = angle % period
+    return min(left, period - left) if mirrored else left
 
 
 def shared_net(

@@ -8,10 +8,12 @@ import numpy as np
 from seiflow.errors import InputError, RecipeError, StructureError
 from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_gap, natural_faces, put_together
 from seiflow.structures.checks import Certificate, certify
-from seiflow.structures.coincidence import disorientation, mirror_sigma, twist_angle
-from seiflow.structures.layers import Plane, layers
+from seiflow.structures.coincidence import chosen_angle, disorientation, mirror_sigma, twist_angle
+from seiflow.structures.ionic_model import ionic_model
+from seiflow.structures.layers import Layers, Plane, layers
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.removal import exchanging, without_units
 from seiflow.structures.slab import Termination, choose, terminations
 from seiflow.structures.space_group import operations, space_group
 from seiflow.structures.units import contact_matrix, shortest_contacts
@@ -43,6 +45,7 @@ class GrainBoundary:
         misorientation_degree: Smallest angle about any axis that turns the lattice of one grain into that of the other.
         translation: Of the second grain in fractions of the net.
         gap_angstrom: Room added at each boundary to the spacing of the crystal.
+        removed: Whole formula units taken out at each boundary.
         thickness_angstrom: Of each grain.
         area_angstrom2: Of one boundary.
         certificate: What the checks found.
@@ -56,6 +59,7 @@ class GrainBoundary:
     misorientation_degree: float
     translation: tuple[float, float]
     gap_angstrom: float
+    removed: int
     thickness_angstrom: float
     area_angstrom2: float
     certificate: Certificate
@@ -78,12 +82,14 @@ def build_grain_boundary(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crysta
         least = least_distances(grains.lower.symbols, phase, crystal)
         translation = np.array(recipe.translation) @ grains.net
         gap = contact_gap(grains, translation, least) if recipe.gap_angstrom is None else recipe.gap_angstrom
-        sigma, angle = _orientation(recipe, crystal)
+        sigma, angle = _orientation(recipe, phase, crystal)
     except InputError as error:
         message = f"{recipe.name}: {error}"
         raise RecipeError(message) from error
     _refuse_charged(recipe, termination, faces)
     atoms = put_together(grains, translation, gap)
+    if recipe.removed:
+        atoms = without_units(atoms, ionic_model(crystal, phase), recipe.removed, name=recipe.name)
     equivalent = boundaries_equivalent(atoms, grains, gap) if gap > -grains.lower.height else False
     certificate = certify(atoms, phase, name=recipe.name, boundaries_equivalent=equivalent)
     return GrainBoundary(
@@ -95,6 +101,7 @@ def build_grain_boundary(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crysta
         misorientation_degree=angle,
         translation=recipe.translation,
         gap_angstrom=gap,
+        removed=recipe.removed,
         thickness_angstrom=grains.lower.height,
         area_angstrom2=grains.area,
         certificate=certificate,
@@ -106,11 +113,27 @@ def grains_of(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: "Atoms")
     stack = layers(crystal, recipe.plane, phase.polyatomic)
     if recipe.type == "twist":
         _refuse_not_cubic(crystal)
-        twist_angle(recipe.plane, recipe.sigma or 1)
     termination = choose(terminations(stack, phase.charges), recipe.termination, stack.plane)
     faces = recipe.faces or natural_faces(recipe.type, termination)
-    grains = bicrystal(stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma)
+    angle = angle_of(recipe, stack)
+    grains = bicrystal(
+        stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma, angle=angle
+    )
     return termination, faces, grains
+
+
+def angle_of(recipe: GrainBoundaryRecipe, stack: Layers) -> float | None:
+    """Return the exact angle (degree) of a twist boundary, None for another one.
+
+    Raises:
+        InputError: if there is no such Σ about the normal of the plane, or none of its angles is the one wanted.
+    """
+    if recipe.sigma is None:
+        return None
+    smallest = twist_angle(recipe.plane, recipe.sigma)
+    if recipe.angle_degree is None:
+        return smallest
+    return chosen_angle(recipe.plane, recipe.sigma, stack.operations, recipe.angle_degree)
 
 
 def least_distances(symbols: tuple[str, ...], phase: PhaseRecipe, crystal: "Atoms") -> "NDArray[np.float64]":
@@ -126,20 +149,16 @@ def least_distances(symbols: tuple[str, ...], phase: PhaseRecipe, crystal: "Atom
 def boundaries_equivalent(atoms: "Atoms", grains: Bicrystal, gap: float) -> bool:
     """Tell whether a symmetry operation of a bicrystal maps one boundary onto the other."""
     first, second, total = grains.heights(gap)
-    found = operations(atoms)
-    for rotation, shift in zip(found.rotations, found.translations, strict=True):
-        image = (rotation[2, 2] * first + shift[2] * total - second) / total
-        if not rotation[2, :2].any() and abs(image - np.rint(image)) < 1e-3:  # noqa: PLR2004 - of the cell
-            return True
-    return False
+    return bool(exchanging(operations(atoms), (first / total, second / total)))
 
 
-def _orientation(recipe: GrainBoundaryRecipe, crystal: "Atoms") -> tuple[int | None, float]:
+def _orientation(recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: "Atoms") -> tuple[int | None, float]:
     """Return Σ, if the crystal is cubic, and the disorientation in degree."""
     cell = np.asarray(crystal.cell)
     normal = np.linalg.solve(cell, np.array(recipe.plane, dtype=float))
     normal /= np.linalg.norm(normal)
-    angle = np.pi if recipe.sigma is None else np.radians(twist_angle(recipe.plane, recipe.sigma))
+    turned = angle_of(recipe, layers(crystal, recipe.plane, phase.polyatomic))
+    angle = np.pi if turned is None else np.radians(turned)
     x, y, z = normal
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -26,7 +26,10 @@ def _plane(value: object) -> object:
 
 
 Miller = Annotated[tuple[int, int, int], BeforeValidator(_plane)]
-Gap = Annotated[float, Field(ge=-5, le=20)]
+SMALLEST_GAP = -5.0
+"""Å."""
+
+Gap = Annotated[float, Field(ge=SMALLEST_GAP, le=20)]
 Termination = Annotated[int, Field(ge=0)]
 
 
@@ -43,6 +46,9 @@ class GrainBoundaryRecipe(Recipe):
         "turn, or by the angle of a coincidence lattice"
     )
     sigma: int | None = Field(None, gt=1, description="of the coincidence lattice; for twist boundaries only")
+    angle_degree: float | None = Field(
+        None, gt=0, le=180, description="of a twist, to 0.1 degree, where its sigma has several; by default the smallest"
+    )
     thickness_angstrom: Length = Field(10.0, description="least thickness of a grain")
     termination: Termination = Field(0, description="where to cut; the number in the list of the plane's terminations")
     faces: Literal["like", "unlike"] | None = Field(
@@ -56,15 +62,20 @@ class GrainBoundaryRecipe(Recipe):
     gap_angstrom: Gap | None = Field(
         None,
         description="room added at each boundary to the spacing of the crystal; by default the least that leaves no ions of "
-        "the two grains closer than in the crystal",
+        "the two grains closer than in the crystal, before anything is removed",
     )
-    removed: int = Field(0, ge=0, le=4, description="whole formula units taken out at each boundary")
+    removed: int = Field(
+        0, ge=0, le=4, description="whole formula units taken out at each boundary: those that leave the lowest ionic energy"
+    )
 
     @model_validator(mode="after")
     def _sigma_goes_with_twist(self) -> Self:
         if (self.sigma is not None) != (self.type == "twist"):
             state = "needs sigma, the index of its coincidence lattice" if self.type == "twist" else "takes no sigma"
             message = f"a {self.type} boundary {state}"
+            raise ValueError(message)
+        if self.angle_degree is not None and self.type != "twist":
+            message = f"a {self.type} boundary takes no angle_degree; its angle follows from its type"
             raise ValueError(message)
         if self.type == "twist" and self.faces == "like":
             message = "the grains of a twist boundary meet with opposite faces; leave faces out"

@@ -1,8 +1,9 @@
 """Registry search: how the second grain lies on the first.
 
 Every termination of the plane is tried with like and unlike faces, a grid of translations reduced by symmetry, and a few gaps
-from the least that keeps ions apart. The grains stay rigid. A cheap model ranks what is found; the best few, each a different
-structure, are for a calculator to judge.
+from the least that keeps ions apart. On request, whole formula units are then taken out at the boundaries of the best, and the
+gaps tried anew, down to smaller ones; the energy of each is taken against the crystal's for the formula units left. The grains
+stay rigid. A cheap model ranks what is found; the best few, each a different structure, are for a calculator to judge.
 """
 
 import itertools
@@ -14,12 +15,13 @@ import numpy as np
 from seiflow.errors import StructureError
 from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_gap, faces_across, put_together
 from seiflow.structures.checks import inspect
-from seiflow.structures.grain_boundary import least_distances
+from seiflow.structures.grain_boundary import angle_of, grains_of, least_distances
 from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
 from seiflow.structures.layers import Layers, layers
 from seiflow.structures.nets import HALF
-from seiflow.structures.planar_recipes import GrainBoundaryRecipe
+from seiflow.structures.planar_recipes import SMALLEST_GAP, GrainBoundaryRecipe
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.removal import removals
 from seiflow.structures.slab import terminations
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 GAPS = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4)
 """Å; tried on top of the least gap that keeps ions apart."""
+
+GAP_STEP = 0.2
+"""Å; of the gaps tried once formula units are taken out."""
 
 SAME_SCORE = 1e-3
 """J/m²."""
@@ -46,7 +51,7 @@ class Candidate:
     """A registry worth computing.
 
     Attributes:
-        recipe: The recipe with termination, faces, translation and gap filled in.
+        recipe: The recipe with termination, faces, translation, gap and removed formula units filled in.
         score_j_per_m2: Energy of the boundary with rigid grains in the cheap model.
         atoms: The structure.
     """
@@ -67,7 +72,13 @@ class _Found:
 
 
 def registry_candidates(
-    recipe: GrainBoundaryRecipe, phase: PhaseRecipe, crystal: "Atoms", *, best: int = 5, step: float = 0.7
+    recipe: GrainBoundaryRecipe,
+    phase: PhaseRecipe,
+    crystal: "Atoms",
+    *,
+    best: int = 5,
+    step: float = 0.7,
+    removed_max: int = 0,
 ) -> list[Candidate]:
     """Return the best registries of a boundary, the best first.
 
@@ -77,21 +88,30 @@ def registry_candidates(
         crystal: Conventional cell of the phase, as built or relaxed.
         best: How many to return.
         step: Largest step of the grid of translations, Å.
+        removed_max: Take up to as many formula units out at each boundary of the best twice ``best`` registries.
 
     Raises:
         StructureError: if no registry gives a sound structure.
     """
     stack = layers(crystal, recipe.plane, phase.polyatomic)
     model = ionic_model(crystal, phase)
+    angle = angle_of(recipe, stack)
     found: list[_Found] = []
     meetings: tuple[Faces, ...] = _meetings(recipe, stack)
     for (index, termination), faces in itertools.product(enumerate(terminations(stack, phase.charges)), meetings):
         if termination.tasker == "III" and faces == "like":
             continue
-        grains = bicrystal(stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma)
+        grains = bicrystal(
+            stack, termination, recipe.thickness_angstrom, kind=recipe.type, faces=faces, sigma=recipe.sigma, angle=angle
+        )
         found += _scored(grains, index, faces, model, least_distances(grains.lower.symbols, phase, crystal), step)
     found.sort(key=lambda item: (round(item.score, 4), item.termination, item.faces, item.fractions, item.gap))
-    return _distinct(found, recipe, phase, best)
+    kept = _distinct(found, recipe, phase, 2 * best if removed_max else best)
+    for candidate in tuple(kept) if removed_max else ():
+        for item in _thinned(candidate, phase, crystal, model, removed_max):
+            if not _among(item, kept):
+                kept.append(item)
+    return sorted(kept, key=lambda item: (round(item.score_j_per_m2, 4), item.recipe.removed))[:best]
 
 
 def _meetings(recipe: GrainBoundaryRecipe, stack: Layers) -> tuple[Faces, ...]:
@@ -157,6 +177,53 @@ def energy_across(
     return totals * 2 / len(boundaries)
 
 
+def _thinned(
+    candidate: Candidate, phase: PhaseRecipe, crystal: "Atoms", model: IonicModel, removed_max: int
+) -> "Iterator[Candidate]":
+    """Yield a registry with one, two, … formula units less at each boundary, each at its best gap.
+
+    The gaps tried go from a little more than that of the whole boundary down to a little less than what the units leave empty.
+    What is only the loss of whole layers is left out: it is another registry of thinner grains.
+    """
+    _, _, grains = grains_of(candidate.recipe, phase, crystal)
+    translation = np.array(candidate.recipe.translation) @ grains.net
+    freed = crystal.get_volume() / len(crystal) * sum(phase.composition.values()) / grains.area
+    layer = round(layers(crystal, candidate.recipe.plane, phase.polyatomic).spacing / freed)
+    steps = int(np.ceil(removed_max * freed / GAP_STEP)) + 1
+    tried: list[list[Candidate]] = [[] for _ in range(removed_max)]
+    for step in range(-steps, 2):
+        gap = round((candidate.recipe.gap_angstrom or 0.0) + step * GAP_STEP, 3)
+        if gap < SMALLEST_GAP:
+            continue
+        whole = put_together(grains, translation, gap)
+        try:
+            found = removals(whole, model, removed_max)
+        except StructureError:
+            continue
+        for number, removal in enumerate(found, start=1):
+            if removal.peeled is not None and not any(lost % layer for lost in removal.peeled):
+                continue
+            atoms = whole.copy()
+            del atoms[list(removal.atoms)]
+            units = len(atoms) / sum(phase.composition.values())
+            score = (removal.energy - units * model.crystal_energy) / (2 * grains.area) * J_PER_M2
+            recipe = candidate.recipe.model_copy(update={"gap_angstrom": gap, "removed": number})
+            tried[number - 1].append(Candidate(recipe, score, atoms))
+    for items in tried:
+        items.sort(key=lambda item: (round(item.score_j_per_m2, 4), item.recipe.gap_angstrom or 0.0))
+        yield from itertools.islice((item for item in items if not inspect(item.atoms, phase).problems), 1)
+
+
+def _among(item: Candidate, kept: list[Candidate]) -> bool:
+    found = item.recipe.gap_angstrom or 0.0, item.recipe.removed
+    return any(
+        abs(item.score_j_per_m2 - other.score_j_per_m2) < SAME_SCORE
+        and abs(found[0] - (other.recipe.gap_angstrom or 0.0)) < SAME_GAP
+        and found[1] == other.recipe.removed
+        for other in kept
+    )
+
+
 def _the_same(found: _Found, kept: Candidate) -> bool:
     """Tell whether two registries differ by symmetry only: to the last digit the model finds them equal."""
     close = abs(found.score - kept.score_j_per_m2) < SAME_SCORE
@@ -176,6 +243,7 @@ def _distinct(found: list[_Found], recipe: GrainBoundaryRecipe, phase: PhaseReci
             "faces": item.faces if recipe.type != "twist" else None,
             "translation": item.fractions,
             "gap_angstrom": item.gap,
+            "removed": 0,
         }
         chosen = GrainBoundaryRecipe.model_validate(recipe.model_dump() | filled)
         kept.append(Candidate(chosen, item.score, atoms))

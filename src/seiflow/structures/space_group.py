@@ -36,12 +36,22 @@ class Operations:
     translations: "NDArray[np.float64]"
 
 
-def operations(atoms: Atoms) -> Operations:
-    """Return the operations that leave a structure and its cell as they are."""
+def operations(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> Operations:
+    """Return the operations that leave a structure and its cell as they are, within a tolerance in Å."""
     import spglib
 
-    found = _ask(spglib.get_symmetry, atoms)
+    found = _ask(spglib.get_symmetry, atoms, tolerance)
     return Operations(np.asarray(found["rotations"], dtype=np.int64), np.asarray(found["translations"], dtype=float))
+
+
+def permutation(atoms: Atoms, rotation: "NDArray[np.int64]", translation: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """Return the index of the atom of the same species nearest to where an operation takes each atom."""
+    places = np.linalg.solve(np.asarray(atoms.cell).T, atoms.positions.T).T
+    images = places @ rotation.T + translation
+    offsets = images[:, None] - places[None]
+    distances = np.linalg.norm((offsets - np.rint(offsets)) @ np.asarray(atoms.cell), axis=-1)
+    distances[atoms.numbers[:, None] != atoms.numbers[None]] = np.inf
+    return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 def space_group(atoms: Atoms) -> tuple[str, int]:

@@ -29,7 +29,13 @@ def image_distance(cell: "Cell | NDArray[np.float64]") -> float:
     return float(np.linalg.norm(reduced, axis=1).min())
 
 
-def supercell_matrix(crystal: Atoms, image_distance: float, maximum_atoms: int | None = None) -> "NDArray[np.int64]":
+def supercell_matrix(
+    crystal: Atoms,
+    image_distance: float,
+    maximum_atoms: int | None = None,
+    *,
+    rotations: "NDArray[np.int64] | None" = None,
+) -> "NDArray[np.int64]":
     """Return the smallest diagonal expansion of a cell whose images are at least ``image_distance`` apart.
 
     Only expansions that every rotation of the crystal maps onto themselves are considered, so the supercell has the point
@@ -39,6 +45,7 @@ def supercell_matrix(crystal: Atoms, image_distance: float, maximum_atoms: int |
         crystal: The crystal; its cell is the one expanded (the conventional cell gives the roundest supercells).
         image_distance: Smallest distance between images, Å.
         maximum_atoms: Refuse a larger supercell.
+        rotations: What to keep (n x 3 x 3, fractional); by default all rotations of the crystal.
 
     Returns:
         3 x 3 matrix P with the supercell's lattice vectors as rows of P @ cell (the convention of ``ase.build.make_supercell``).
@@ -46,7 +53,8 @@ def supercell_matrix(crystal: Atoms, image_distance: float, maximum_atoms: int |
     Raises:
         InputError: if the supercell would hold more than ``maximum_atoms``.
     """
-    expansion = _smallest_expansion(np.asarray(crystal.cell), fractional_rotations(crystal), image_distance)
+    kept = fractional_rotations(crystal) if rotations is None else rotations
+    expansion = _smallest_expansion(np.asarray(crystal.cell), kept, image_distance)
     atoms = len(crystal) * int(np.prod(expansion))
     if maximum_atoms is not None and atoms > maximum_atoms:
         message = (
