@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seiflow.errors import SeiflowError
+from seiflow.library.commands import register as register_library
 
 if TYPE_CHECKING:
     from seiflow.report import Target
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _people(commands)
+    register_library(commands)
     _rules(commands)
     return top
 

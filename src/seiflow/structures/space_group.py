@@ -72,6 +72,14 @@ def standard_cell(atoms: Atoms, *, primitive: bool = False, idealised: bool = Tr
     return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
+def asymmetric_unit(atoms: Atoms) -> "NDArray[np.int64]":
+    """Return the index of one atom of each set of atoms that the space group maps onto each other."""
+    import spglib
+
+    found = _ask(spglib.get_symmetry_dataset, atoms)
+    return np.unique(np.asarray(found.crystallographic_orbits, dtype=np.int64), return_index=True)[1]
+
+
 def _ask(question: "Callable[..., Answer]", atoms: Atoms) -> "Answer":
     import spglib
 
