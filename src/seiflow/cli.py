@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from seiflow.cli_jobs import add_jobs
 from seiflow.errors import SeiflowError
+from seiflow.library.commands import register as register_library
 
 if TYPE_CHECKING:
     from seiflow.report import Target
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _people(commands)
+    register_library(commands)
     add_jobs(commands)
     return top
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from seiflow.documents import load, nearest
 from seiflow.errors import RecipeError
+from seiflow.structures.imported import ImportedRecipe
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.recipes import PhaseRecipe, Recipe
 
@@ -74,7 +75,7 @@ def load_recipe(path: Path, model: type[Kind]) -> Kind:
     return recipe
 
 
-StructureRecipe = PhaseRecipe | PlanarRecipe
+StructureRecipe = PhaseRecipe | PlanarRecipe | ImportedRecipe
 
 PHASES: Mapping[str, type[PhaseRecipe]] = {"": PhaseRecipe, "phase": PhaseRecipe}
 BOUNDARIES: Mapping[str, type[GrainBoundaryRecipe]] = {"grain_boundary": GrainBoundaryRecipe}
@@ -84,6 +85,7 @@ STRUCTURES: Mapping[str, type[StructureRecipe]] = {
     **BOUNDARIES,
     **INTERFACES,
     "slab": SlabRecipe,
+    "imported": ImportedRecipe,
 }
 """Type of a structure's recipe by its kind."""
 
@@ -95,6 +97,13 @@ def load_structure(path: Path) -> StructureRecipe:
         message = f"{path}: unknown kind {kind!r}{nearest(kind, filter(None, STRUCTURES))}"
         raise RecipeError(message)
     return load_recipe(path, STRUCTURES[kind])
+
+
+def phases_of(recipe: StructureRecipe) -> tuple[str, ...]:
+    """Return the names of the phases that a structure consists of, its own for a phase."""
+    if isinstance(recipe, PhaseRecipe):
+        return (recipe.name,)
+    return recipe.phases if isinstance(recipe, ImportedRecipe) else recipe.ingredients
 
 
 def structure_shelf(folders: Sequence[Path] = ()) -> Shelf[StructureRecipe]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
+from seiflow.structures.imported import ImportedRecipe, build_imported
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.registry import Candidate, registry_candidates
@@ -42,7 +43,7 @@ class Built:
         atoms: The structure. ``info["planes"]`` holds the heights of its boundaries in fractions of the third cell vector, the
             array ``grain`` the grain of each atom.
         certificate: What the checks found.
-        details: What the builder tells of it; None for a phase.
+        details: What the builder tells of it; None for a phase and for what was imported.
     """
 
     atoms: "Atoms"
@@ -50,12 +51,13 @@ class Built:
     details: GrainBoundary | Slab | None
 
 
-def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str, Ingredient]) -> Built:
+def build_structure(recipe: PhaseRecipe | PlanarRecipe | ImportedRecipe, ingredients: Mapping[str, Ingredient]) -> Built:
     """Return a structure of any kind.
 
     Args:
         recipe: What is wanted.
-        ingredients: The phases that ``recipe.ingredients`` names.
+        ingredients: The phases that ``recipe.ingredients`` names; for an imported structure, which brings its own atoms, those
+            that ``recipe.phases`` names, of which only the recipes are used.
 
     Raises:
         RecipeError: if the recipe contradicts itself or the crystal.
@@ -64,6 +66,8 @@ def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str
     if isinstance(recipe, PhaseRecipe):
         crystal = build_crystal(recipe)
         return Built(crystal, certify(crystal, recipe), None)
+    if isinstance(recipe, ImportedRecipe):
+        return Built(*build_imported(recipe, {name: ingredients[name].recipe for name in recipe.phases}), None)
     parts = [ingredients[name] for name in recipe.ingredients]
     if isinstance(recipe, GrainBoundaryRecipe):
         boundary = build_grain_boundary(recipe, parts[0].recipe, parts[0].crystal)

@@ -89,6 +89,14 @@ def primitive_count(atoms: Atoms, tolerance: float) -> int:
     return len(_ask(spglib.find_primitive, atoms, tolerance)[2])
 
 
+def asymmetric_unit(atoms: Atoms) -> "NDArray[np.int64]":
+    """Return the index of one atom of each set of atoms that the space group maps onto each other."""
+    import spglib
+
+    found = _ask(spglib.get_symmetry_dataset, atoms)
+    return np.unique(np.asarray(found.crystallographic_orbits, dtype=np.int64), return_index=True)[1]
+
+
 def _ask(question: "Callable[..., Answer]", atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> "Answer":
     import spglib
 
