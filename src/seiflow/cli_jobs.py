@@ -18,8 +18,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def add_jobs(commands: "Commands") -> None:
     """Add the commands of the rules to the parser."""
-    build = commands.add_parser("build", help="build a crystal from its recipe")
-    build.add_argument("--structure", type=Path, required=True, help="recipe of the crystal")
+    build = commands.add_parser("build", help="build a crystal, or an imported structure, from its recipe")
+    build.add_argument("--structure", type=Path, required=True, help="recipe of the structure")
+    build.add_argument("--phases", type=Path, nargs="*", default=[], help="recipes of its phases; none for a phase")
     build.add_argument("--output", type=Path, required=True, help="extended XYZ file to write")
     build.set_defaults(run=_build)
     register = _crystals(_job(commands, "register", "build a boundary, interface or slab in its best registry", _register))
@@ -116,7 +117,7 @@ def _task(options: argparse.Namespace) -> "Task":
 def _build(options: argparse.Namespace) -> None:
     from seiflow.jobs.crystal import build
 
-    build(options.structure, options.output)
+    build(options.structure, options.phases, options.output)
 
 
 def _register(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from seiflow.shelves import phases_of
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.study import Job, Study
@@ -46,7 +47,7 @@ def estimate(study: Study) -> str:
 
 def _work(study: Study, job: Job) -> _Work:
     recipe = study.structures.get(job.structure)
-    phases = {name: study.phases.get(name) for name in recipe.ingredients}
+    phases = {name: study.phases.get(name) for name in phases_of(recipe)}
     atoms = build_structure(recipe, ingredients_as_published(phases)).atoms
     if not isinstance(recipe, PhaseRecipe):
         thicker = 2 if job.settings.boundary.thicker_by is not None else 1

@@ -15,7 +15,7 @@ from seiflow.documents import Location, line_at, lines_of, problems_of, read_yam
 from seiflow.errors import InputError, SeiflowError, StudyError
 from seiflow.records import canonical
 from seiflow.settings import PropertySettings
-from seiflow.shelves import StructureRecipe, phase_shelf, structure_shelf
+from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 
@@ -61,6 +61,7 @@ PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
     "grain_boundary": frozenset({"relaxation", "elasticity", "boundary"}),
     "interface": frozenset({"relaxation", "elasticity", "boundary"}),
     "slab": frozenset({"relaxation", "boundary"}),
+    "imported": frozenset({"relaxation", "elasticity"}),
 }
 """What can be computed of each kind of structure."""
 
@@ -179,9 +180,7 @@ class Study:
         if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile is None:
             yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
         try:
-            built = build_structure(
-                recipe, ingredients_as_published({name: self.phases.get(name) for name in recipe.ingredients})
-            )
+            built = build_structure(recipe, ingredients_as_published({name: self.phases.get(name) for name in phases_of(recipe)}))
             cutoff = settings.migration.cutoff
             if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile and cutoff is not None:
                 from seiflow.properties.migration.network import percolating_cutoff
@@ -206,7 +205,7 @@ class Study:
     def _species(self, structure: StructureRecipe) -> set[str]:
         if isinstance(structure, PhaseRecipe):
             return set(structure.charges)
-        known = [self.phases.get(name) for name in structure.ingredients if name in self.phases.names]
+        known = [self.phases.get(name) for name in phases_of(structure) if name in self.phases.names]
         return {symbol for phase in known for symbol in phase.charges}
 
     def _valid_calculators(self) -> dict[str, CalculatorRecipe]:

@@ -17,7 +17,7 @@ from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
-from seiflow.shelves import StructureRecipe
+from seiflow.shelves import StructureRecipe, phases_of
 from seiflow.store import VARIABLE
 from seiflow.study import Study, settings_sections
 
@@ -75,7 +75,8 @@ class Plan:
 
     def phase_files(self, wildcards: Wildcards) -> list[str]:
         """Return the recipes of the phases that a structure is made of; none for a phase."""
-        return [str(self.study.phases.path(name)) for name in self._recipe(wildcards).ingredients]
+        recipe = self._recipe(wildcards)
+        return [] if recipe.kind == "phase" else [str(self.study.phases.path(name)) for name in phases_of(recipe)]
 
     def crystals(self, wildcards: Wildcards) -> list[str]:
         """Return the relaxed crystals that a structure is built from; none for a phase."""
@@ -88,8 +89,8 @@ class Plan:
         return [f"{self.results}/{name}/{wildcards.calculator}/elasticity.json" for name in names]
 
     def start(self, wildcards: Wildcards) -> str:
-        """Return the structure that a relaxation starts from: a crystal as built, others in their registry."""
-        name = "built" if self._recipe(wildcards).kind == "phase" else "registered"
+        """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built."""
+        name = "registered" if self._recipe(wildcards).ingredients else "built"
         return f"{self.results}/{wildcards.structure}/{wildcards.calculator}/{name}.extxyz"
 
     def settings(self, name: str) -> Callable[[Wildcards], str]:

@@ -1,6 +1,7 @@
 rule build:
     input:
         structure=PLAN.structure_file,
+        phases=PLAN.phase_files,
     output:
         f"{PAIR}/built.extxyz",
     log:
@@ -10,7 +11,7 @@ rule build:
     message:
         "build {wildcards.structure}"
     shell:
-        "seiflow build --structure {input.structure:q} --output {output:q} 2> {log:q}"
+        "seiflow build --structure {input.structure:q} --phases {input.phases:q} --output {output:q} 2> {log:q}"
 
 
 rule register:

@@ -1,19 +1,26 @@
 """Jobs on crystals: build, relax; and properties that take any relaxed structure."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from seiflow.errors import InputError
 from seiflow.jobs.task import Step, Task, read_structure, write_structures
 from seiflow.records import plain
-from seiflow.shelves import load_recipe
+from seiflow.shelves import load_recipe, load_structure
 from seiflow.structures.recipes import PhaseRecipe
 
 
-def build(structure_file: Path, output: Path) -> None:
-    """Build a crystal from its recipe."""
-    from seiflow.structures.bulk import build_crystal
+def build(structure_file: Path, phase_files: Sequence[Path], output: Path) -> None:
+    """Build a structure that needs no relaxed crystals: a phase, or one that was imported."""
+    from seiflow.structures.build import build_structure, ingredients_as_published
 
-    write_structures(output, [build_crystal(load_recipe(structure_file, PhaseRecipe))])
+    phases = {path.stem: load_recipe(path, PhaseRecipe) for path in phase_files}
+    recipe = load_structure(structure_file)
+    if recipe.ingredients:
+        message = f"{recipe.name} is built from relaxed crystals; use seiflow register, or seiflow library build to look at it"
+        raise InputError(message)
+    write_structures(output, [build_structure(recipe, ingredients_as_published(phases)).atoms])
 
 
 def relax(task: Task, built: Path, relaxed: Path) -> None:

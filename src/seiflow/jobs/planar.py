@@ -11,6 +11,7 @@ from seiflow.jobs.task import Task, read_structure, write_structures
 from seiflow.records import plain, read_record
 from seiflow.shelves import STRUCTURES
 from seiflow.structures.build import Ingredient
+from seiflow.structures.imported import ImportedRecipe
 from seiflow.structures.planar_recipes import PlanarRecipe
 from seiflow.structures.recipes import PhaseRecipe
 
@@ -39,15 +40,15 @@ def boundary(task: Task, relaxed: Path, registry: Path, crystals: Sequence[Path]
     if step.found():
         return
     recipe = STRUCTURES[_planar(task).kind].model_validate(read_record(registry)["recipe"])
-    assert not isinstance(recipe, PhaseRecipe)  # noqa: S101 - a kind with a plane
+    assert not isinstance(recipe, PhaseRecipe | ImportedRecipe)  # noqa: S101 - a kind with a plane
     parts = _ingredients(task, crystals, stiffnesses)
     surroundings = Surroundings(recipe, parts, task.engine, task.settings.boundary, task.settings.planar)
     step.finish(compute(read_structure(relaxed), surroundings))
 
 
 def _planar(task: Task) -> PlanarRecipe:
-    if isinstance(task.structure, PhaseRecipe):
-        message = f"{task.structure.name} is a phase; this step is for boundaries, interfaces and slabs"
+    if isinstance(task.structure, PhaseRecipe | ImportedRecipe):
+        message = f"{task.structure.name} is built from no relaxed crystals; this step is for boundaries, interfaces and slabs"
         raise InputError(message)
     return task.structure
 

@@ -42,7 +42,7 @@ class PlanarRelaxation:
         volume_angstrom3: Of the cell, vacuum included.
         energy_ev: Of the cell.
         largest_force_ev_per_angstrom: Left on an atom.
-        largest_traction_gpa: Left on the plane; null for a slab, whose cell does not relax.
+        largest_traction_gpa: Left on the plane; null where the cell does not relax.
         certificate: Of the relaxed structure.
     """
 
@@ -77,7 +77,7 @@ def planar_relaxation(
     relaxed = relax_planar(start, engine, settings, label=f"relax {name}")
     certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
     refuse_crystal(relaxed, name)
-    periodic = bool(relaxed.pbc[2])
+    periodic = bool(relaxed.pbc[2]) and "planes" in relaxed.info
     area = area_of(relaxed)
     result = PlanarRelaxation(
         formula_units=formula_units(relaxed, phases),
@@ -94,10 +94,10 @@ def planar_relaxation(
 
 
 def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
-    """Relax ions, and the cell along the normal where it is periodic; unchecked."""
+    """Relax ions, and the cell along the normal where it is periodic and has planes; unchecked."""
     nudged = start.copy()
     nudged.rattle(NUDGE, seed=0)
-    if not start.pbc[2]:
+    if not start.pbc[2] or "planes" not in start.info:
         return engine.relax(nudged, fmax=settings.fmax, max_steps=settings.max_steps, label=label)
     return engine.relax_along_normal(
         nudged, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=settings.max_steps, label=label
@@ -106,7 +106,7 @@ def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *
 
 def owners(atoms: "Atoms", phases: "Sequence[PhaseRecipe]") -> list[int] | None:
     """Return the phase of each atom, for structures of several phases."""
-    return atoms.get_array("grain").tolist() if len(phases) > 1 else None
+    return atoms.get_array("grain").tolist() if len(phases) > 1 and atoms.has("grain") else None
 
 
 def area_of(atoms: "Atoms") -> float:

@@ -93,12 +93,13 @@ def build_imported(recipe: ImportedRecipe, phases: Mapping[str, PhaseRecipe]) ->
 
 
 def atoms_of(recipe: ImportedRecipe) -> "Atoms":
-    """Return the structure of a recipe, unchecked."""
+    """Return the structure of a recipe, unchecked, turned such that its first two cell vectors lie in the xy plane."""
     from ase import Atoms
 
     symbols = [row[0] for row in recipe.atoms]
     places = [row[1:] for row in recipe.atoms]
     atoms = Atoms(symbols, scaled_positions=places, cell=recipe.cell, pbc=recipe.pbc)
+    atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
     if recipe.planes:
         atoms.info["planes"] = list(recipe.planes)
     return atoms
