@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	pip install --quiet --upgrade pip
 	pip install --quiet torch==2.13.0
-	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench]'
+	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql]'
 	touch $@
 
 # newest versions of everything, pinned
@@ -46,7 +46,7 @@ constraints:
 	rm -rf .venv-new && python3 -m venv .venv-new
 	.venv-new/bin/pip install --quiet --upgrade pip
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	.venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench]'
+	.venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql]'
 	.venv-new/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf .venv-new
 
