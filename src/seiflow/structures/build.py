@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
+from seiflow.structures.interface import Interface, build_interface
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab, build_slab
@@ -46,7 +47,7 @@ class Built:
 
     atoms: "Atoms"
     certificate: Certificate
-    details: GrainBoundary | Slab | None
+    details: GrainBoundary | Interface | Slab | None
 
 
 def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str, Ingredient]) -> Built:
@@ -68,7 +69,8 @@ def build_structure(recipe: PhaseRecipe | PlanarRecipe, ingredients: Mapping[str
         boundary = build_grain_boundary(recipe, parts[0].recipe, parts[0].crystal)
         return Built(boundary.atoms, boundary.certificate, boundary)
     if isinstance(recipe, InterfaceRecipe):
-        raise NotImplementedError
+        interface = build_interface(recipe, (parts[0], parts[1]))
+        return Built(interface.atoms, interface.certificate, interface)
     slab = build_slab(
         parts[0].recipe,
         parts[0].crystal,
