@@ -18,13 +18,14 @@ from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.normal_filter import NormalFilter
 from seiflow.properties.boundary import CONVERGED_J_PER_M2, Boundary, Surroundings, boundary
 from seiflow.properties.planar import area_of, grains_apart, planar_relaxation, relax_planar
-from seiflow.properties.registry import J_PER_M2, registry
+from seiflow.properties.registry import registry
 from seiflow.settings import BoundarySettings, PlanarSettings, RegistrySettings
 from seiflow.shelves import boundary_shelf, phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import formula_units
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, PlanarRecipe, SlabRecipe
+from seiflow.structures.registry import J_PER_M2
 
 TIGHT = PlanarSettings(fmax=0.002, stress_gpa=0.005)
 LOOSE = PlanarSettings()

@@ -19,11 +19,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from seiflow.properties.planar import area_of, bulk_energy, bulk_volume, grains_apart, relax_planar
-from seiflow.properties.registry import J_PER_M2
-from seiflow.structures.build import Ingredient, build_structure, strained_crystals, thicker
+from seiflow.structures.build import Ingredient, build_structure, thicker
 from seiflow.structures.checks import formula_units
 from seiflow.structures.grain_boundary import GrainBoundary
+from seiflow.structures.interface import strained_crystals
 from seiflow.structures.planar_recipes import InterfaceRecipe, PlanarRecipe, SlabRecipe
+from seiflow.structures.registry import J_PER_M2
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -115,14 +116,24 @@ class Surroundings:
         """Relax a grain, or the structure with thicker grains."""
         return relax_planar(atoms, self.engine, self.planar, label=label)
 
+    def _relax_strained(self, crystal: "Atoms", name: str) -> "Atoms":
+        tolerances = self.planar
+        return self.engine.relax_along_normal(
+            crystal,
+            fmax=tolerances.fmax,
+            stress_gpa=tolerances.stress_gpa,
+            max_steps=tolerances.max_steps,
+            label=f"{name}, strained",
+        )
+
     @cached_property
     def references(self) -> Sequence[Ingredient]:
         """The crystals that energies are counted from: those of an interface strained onto its net."""
         if not isinstance(self.recipe, InterfaceRecipe):
             return self.parts
-        strained = strained_crystals(self.recipe, self.parts)
+        strained = strained_crystals(self.recipe, (self.parts[0], self.parts[1]))
         return [
-            Ingredient(part.recipe, self.relax(crystal, f"{part.recipe.name}, strained"))
+            Ingredient(part.recipe, self._relax_strained(crystal, part.recipe.name))
             for part, crystal in zip(self.parts, strained, strict=True)
         ]
 

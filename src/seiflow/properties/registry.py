@@ -13,6 +13,7 @@ from seiflow.settings import PlanarSettings
 from seiflow.structures.build import Built, Ingredient, build_structure, candidates
 from seiflow.structures.checks import formula_units, inspect
 from seiflow.structures.fingerprint import same_structure
+from seiflow.structures.registry import J_PER_M2
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from seiflow.engine import Engine
     from seiflow.settings import RegistrySettings
     from seiflow.structures.planar_recipes import PlanarRecipe
-
-J_PER_M2 = 16.021766
-"""Of one eV/Å²."""
 
 
 @dataclass(frozen=True)

@@ -240,8 +240,8 @@ def _twisted(block: Block, sigma: int, angle: float) -> Bicrystal:
     lower_steps, upper_steps = shared_net(block.net, turn, sigma)
     net = lower_steps @ block.net
     spin = _rotation_to_x(net[0])
-    symbols, lower = _repeated(block, lower_steps)
-    _, upper = _repeated(block, upper_steps)
+    symbols, lower = repeated(block, lower_steps)
+    _, upper = repeated(block, upper_steps)
     lower[:, :2] = lower[:, :2] @ spin.T
     upper[:, :2] = upper[:, :2] @ turn.T @ spin.T
     net = net @ spin.T
@@ -261,7 +261,7 @@ def _rotation_to_x(vector: "NDArray[np.float64]") -> "NDArray[np.float64]":
     return np.array([[x, y], [-y, x]])
 
 
-def _repeated(block: Block, steps: "NDArray[np.int64]") -> "tuple[tuple[str, ...], NDArray[np.float64]]":
+def repeated(block: Block, steps: "NDArray[np.int64]") -> "tuple[tuple[str, ...], NDArray[np.float64]]":
     """Return species and positions of a block repeated to fill a larger cell of its net."""
     size = round(abs(np.linalg.det(steps)))
     reach = range(-int(np.abs(steps).sum()), int(np.abs(steps).sum()) + 1)

@@ -1,6 +1,6 @@
 """Any structure from its recipe and what it is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,8 @@ from seiflow.structures.bulk import build_crystal
 from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
 from seiflow.structures.imported import ImportedRecipe, build_imported
+from seiflow.structures.interface import Interface, build_interface
+from seiflow.structures.interface_registry import InterfaceCandidate, interface_candidates
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.registry import Candidate, registry_candidates
@@ -48,7 +50,7 @@ class Built:
 
     atoms: "Atoms"
     certificate: Certificate
-    details: GrainBoundary | Slab | None
+    details: GrainBoundary | Interface | Slab | None
 
 
 def build_structure(recipe: PhaseRecipe | PlanarRecipe | ImportedRecipe, ingredients: Mapping[str, Ingredient]) -> Built:
@@ -73,7 +75,8 @@ def build_structure(recipe: PhaseRecipe | PlanarRecipe | ImportedRecipe, ingredi
         boundary = build_grain_boundary(recipe, parts[0].recipe, parts[0].crystal)
         return Built(boundary.atoms, boundary.certificate, boundary)
     if isinstance(recipe, InterfaceRecipe):
-        raise NotImplementedError
+        interface = build_interface(recipe, (parts[0], parts[1]))
+        return Built(interface.atoms, interface.certificate, interface)
     slab = build_slab(
         parts[0].recipe,
         parts[0].crystal,
@@ -99,7 +102,7 @@ def thicker(recipe: PlanarRecipe, by: float) -> PlanarRecipe:
 
 def candidates(
     recipe: PlanarRecipe, ingredients: Mapping[str, Ingredient], *, best: int, step: float, removed_max: int
-) -> list[Candidate]:
+) -> Sequence[Candidate | InterfaceCandidate]:
     """Return the best registries of a boundary or interface in the ionic model; a slab has none.
 
     Args:
@@ -113,9 +116,5 @@ def candidates(
         return []
     parts = [ingredients[name] for name in recipe.ingredients]
     if isinstance(recipe, InterfaceRecipe):
-        raise NotImplementedError
+        return interface_candidates(recipe, (parts[0], parts[1]), best=best, step=step)
     return registry_candidates(recipe, parts[0].recipe, parts[0].crystal, best=best, step=step, removed_max=removed_max)
-
-
-def strained_crystals(recipe: InterfaceRecipe, parts: "Sequence[Ingredient]") -> "list[Atoms]":
-    raise NotImplementedError

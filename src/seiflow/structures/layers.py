@@ -67,6 +67,7 @@ class Layers:
         symbols: Species of the atoms of one layer.
         sheets: By ascending height.
         operations: Those of the crystal that keep the plane.
+        frame: Rows: x, y and z of ``cell`` in the Cartesian frame of the crystal.
     """
 
     plane: Plane
@@ -74,6 +75,7 @@ class Layers:
     symbols: tuple[str, ...]
     sheets: tuple[Sheet, ...]
     operations: tuple[Operation, ...]
+    frame: "NDArray[np.float64]"
 
     @property
     def spacing(self) -> float:
@@ -106,8 +108,10 @@ def layers(crystal: "Atoms", plane: Sequence[int], groups: Sequence[Polyatomic] 
         raise StructureError(_cut_message(crystal, miller, groups))
     places = layer.get_scaled_positions(wrap=False) + units.offsets
     sheets = _sheets(places, units.labels, float(layer.cell[2, 2]))
-    kept = _operations(crystal, miller, lattice @ np.asarray(crystal.cell))
-    return Layers(miller, np.asarray(layer.cell), tuple(layer.get_chemical_symbols()), sheets, kept)
+    conventional = lattice @ np.asarray(crystal.cell)
+    kept = _operations(crystal, miller, conventional)
+    symbols = tuple(layer.get_chemical_symbols())
+    return Layers(miller, np.asarray(layer.cell), symbols, sheets, kept, _frame(conventional))
 
 
 def checked_plane(plane: Sequence[int]) -> Plane:
