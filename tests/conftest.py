@@ -91,11 +91,12 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Return a function that runs an installed program in a folder and returns what it said."""
+    """Return a function that runs an installed program in a folder, with a store or none, and returns what it said."""
 
-    def call(name: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def call(name: str, *arguments: str | Path, cwd: Path, store: str | Path = "") -> subprocess.CompletedProcess[str]:
         command = [program(name), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+        variables = environment() | {"SEIFLOW_STORE": str(store)}
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False)
 
     return call
 

@@ -209,9 +209,17 @@ class Engine:
             ConvergenceError: if ``max_steps`` did not suffice.
         """
         relaxed = self.attach(atoms)
-        length = stress_gpa * GPa * relaxed.get_volume() / fmax
-        self._run(QuasiNewton(NormalFilter(relaxed, length)), relaxed, fmax, max_steps, label)
-        return relaxed
+        steps = 0
+        while steps <= max_steps:
+            # forces count as in the cell that a filter starts with: a new one at the end makes them those of the end
+            moving = NormalFilter(relaxed, stress_gpa * GPa * relaxed.get_volume() / fmax)
+            if np.linalg.norm(moving.get_forces(), axis=1).max() <= fmax:
+                return relaxed
+            optimizer = QuasiNewton(moving)
+            self._run(optimizer, relaxed, fmax, max_steps, label)
+            steps += max(optimizer.nsteps, 1)
+        message = f"{label}: forces and the traction on the plane did not fall below {fmax:g} eV/Å and {stress_gpa:g} GPa together"
+        raise ConvergenceError(message)
 
     def _run(self, optimizer: "Optimizer", atoms: "Atoms", fmax: float, max_steps: int, label: str) -> None:
         def tell() -> None:

@@ -71,6 +71,11 @@ class PlanarSettings(Settings):
     fmax: Positive = Field(0.02, description="largest force on an atom allowed at the end, eV/Å")
     stress_gpa: Positive = Field(0.02, description="largest traction on the plane allowed at the end, GPa")
     max_steps: int = Field(400, gt=0, description="optimiser steps before the relaxation is given up")
+    shakes: int = Field(
+        3,
+        ge=0,
+        description="how often at most what has relaxed is shaken and relaxed again, while that lowers the energy",
+    )
 
 
 class RegistrySettings(Settings):

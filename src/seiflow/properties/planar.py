@@ -1,7 +1,11 @@
 """Boundaries, interfaces and slabs at rest: relaxation, and the references their energies are counted from.
 
 The net of the plane stays that of the crystal; ions move, and in a periodic cell so does the vector that leads out of the plane.
-A start of high symmetry may be a saddle, so every start is moved by a few hundredths of an Å, always the same.
+
+Forces cannot tell a minimum from a saddle, and boundaries of high symmetry often start on one, against movements of ions or
+against sliding. So every start is shaken: ions are moved and the grains slid on each other, always in the same way, and ions
+answer before the cell may move, because only then do the forces on the cell tell whether it slides on. What has relaxed is shaken
+again until that finds nothing lower.
 """
 
 from collections.abc import Sequence
@@ -14,6 +18,7 @@ from ase.units import GPa
 from seiflow.errors import PhysicsError
 from seiflow.structures.build import Ingredient
 from seiflow.structures.checks import Certificate, certify, formula_units
+from seiflow.structures.registry import J_PER_M2
 from seiflow.structures.space_group import primitive_count
 
 if TYPE_CHECKING:
@@ -23,8 +28,17 @@ if TYPE_CHECKING:
     from seiflow.settings import PlanarSettings
     from seiflow.structures.recipes import PhaseRecipe
 
-NUDGE = 0.02
-"""Å; standard deviation of the movements that break the symmetry of a start."""
+SHAKE = 0.08
+"""Å; standard deviation of the movements of ions."""
+
+SLIDE = 0.35
+"""Å; how far the grains are slid on each other."""
+
+SETTLED = 0.1
+"""eV/Å; to which ions answer a slide before the cell may move."""
+
+LOWER_J_PER_M2 = 1e-3
+"""By how much the energy of a boundary must fall to count as lower."""
 
 GROWN_TOGETHER = 0.1
 """Å; tolerance with which a relaxed boundary is compared with the crystal."""
@@ -43,6 +57,7 @@ class PlanarRelaxation:
         energy_ev: Of the cell.
         largest_force_ev_per_angstrom: Left on an atom.
         largest_traction_gpa: Left on the plane; null where the cell does not relax.
+        relaxations_ev: Energies reached one after the other, each from the structure before, shaken.
         certificate: Of the relaxed structure.
     """
 
@@ -54,7 +69,9 @@ class PlanarRelaxation:
     energy_ev: float
     largest_force_ev_per_angstrom: float
     largest_traction_gpa: float | None
+    relaxations_ev: tuple[float, ...]
     certificate: Certificate
+    warnings: tuple[str, ...]
 
 
 def planar_relaxation(
@@ -74,7 +91,7 @@ def planar_relaxation(
         StructureError: if the relaxed structure fails its certificate.
         PhysicsError: if the grains have grown together to one crystal.
     """
-    relaxed = relax_planar(start, engine, settings, label=f"relax {name}")
+    relaxed, energies = shaken_down(start, engine, settings, label=f"relax {name}")
     certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
     refuse_crystal(relaxed, name)
     periodic = bool(relaxed.pbc[2]) and "planes" in relaxed.info
@@ -88,20 +105,55 @@ def planar_relaxation(
         energy_ev=float(relaxed.get_potential_energy()),
         largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
         largest_traction_gpa=float(np.abs(relaxed.get_stress(voigt=False)[2]).max()) / GPa if periodic else None,
+        relaxations_ev=energies,
         certificate=certificate,
+        warnings=_warnings(energies, settings.shakes, area),
     )
     return relaxed, result
 
 
+def _warnings(energies: Sequence[float], shakes: int, area: float) -> tuple[str, ...]:
+    if not shakes:
+        return ("The structure was not shaken: it may be a saddle.",)
+    if len(energies) <= shakes or not _lower(energies[-1], energies[-2], area):
+        return ()
+    return ("Shaking the structure still found a lower energy at the end: allow more shakes (settings: planar, shakes).",)
+
+
 def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
-    """Relax ions, and the cell along the normal where it is periodic and has planes; unchecked."""
-    nudged = start.copy()
-    nudged.rattle(NUDGE, seed=0)
+    """Relax ions, and the third cell vector where there are planes, until shaking finds nothing lower; unchecked."""
+    return shaken_down(start, engine, settings, label=label)[0]
+
+
+def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "tuple[Atoms, tuple[float, ...]]":
+    """Relax as :func:`relax_planar`; return the energy of each relaxation (eV) too."""
+    best = _relaxed_from(start, engine, settings, 0, label)
+    energies = [float(best.get_potential_energy())]
+    for number in range(1, settings.shakes + 1):
+        found = _relaxed_from(best, engine, settings, number, f"{label}, shaken")
+        energies.append(float(found.get_potential_energy()))
+        if not _lower(energies[-1], min(energies[:-1]), area_of(start)):
+            break
+        best = found
+    return best, tuple(energies)
+
+
+def _lower(energy: float, other: float, area: float) -> bool:
+    return (other - energy) / (2 * area) * J_PER_M2 > LOWER_J_PER_M2
+
+
+def _relaxed_from(start: "Atoms", engine: "Engine", settings: "PlanarSettings", seed: int, label: str) -> "Atoms":
+    shaken = start.copy()
+    shaken.rattle(SHAKE, seed=seed)
+    steps = settings.max_steps
     if not start.pbc[2] or "planes" not in start.info:
-        return engine.relax(nudged, fmax=settings.fmax, max_steps=settings.max_steps, label=label)
-    return engine.relax_along_normal(
-        nudged, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=settings.max_steps, label=label
-    )
+        return engine.relax(shaken, fmax=settings.fmax, max_steps=steps, label=label)
+    cell = np.array(shaken.cell)
+    angle = 1.0 + 2.4 * seed  # radians: never along a direction of symmetry, and each time far from the time before
+    cell[2, :2] += SLIDE * np.array([np.cos(angle), np.sin(angle)])
+    shaken.set_cell(cell, scale_atoms=True)
+    settled = engine.relax(shaken, fmax=max(SETTLED, settings.fmax), max_steps=steps, label=label)
+    return engine.relax_along_normal(settled, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=steps, label=label)
 
 
 def owners(atoms: "Atoms", phases: "Sequence[PhaseRecipe]") -> list[int] | None:

@@ -102,7 +102,7 @@ def _energy(
     atoms: "Atoms", parts: Sequence[Ingredient], engine: "Engine", settings: "RegistrySettings", label: str
 ) -> tuple[float | None, str | None]:
     phases = [part.recipe for part in parts]
-    tolerances = PlanarSettings(fmax=settings.fmax, stress_gpa=0.1, max_steps=settings.max_steps)
+    tolerances = PlanarSettings(fmax=settings.fmax, stress_gpa=0.1, max_steps=settings.max_steps, shakes=0)
     try:
         relaxed = relax_planar(atoms, engine, tolerances, label=label)
     except ConvergenceError as error:

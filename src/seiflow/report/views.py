@@ -52,6 +52,7 @@ class PlanarRelaxation(Record):
     energy_ev: float
     largest_force_ev_per_angstrom: float
     largest_traction_gpa: float | None
+    relaxations_ev: tuple[float, ...]
 
 
 class Surface(BaseModel):
