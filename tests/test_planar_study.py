@@ -33,7 +33,13 @@ STUDY = {
     "settings": {"registry": {"candidates": 1}, "boundary": {"thicker_by": 1}, "elasticity": {"fmax": 0.002}},
 }
 ENERGIES = {"kind", "formula_units", "area_angstrom2", "boundaries", "boundaries_equivalent", "energy_j_per_m2"}
-ENERGIES |= {"strain_energy_j_per_m2", "excess_volume_angstrom", "work_of_adhesion_j_per_m2", "cleavage_energy_j_per_m2"}
+ENERGIES |= {
+    "largest_strains",
+    "strain_energy_j_per_m2",
+    "excess_volume_angstrom",
+    "work_of_adhesion_j_per_m2",
+    "cleavage_energy_j_per_m2",
+}
 ENERGIES |= {"surfaces", "thicker", "converged", "force_evaluations", "warnings", "provenance", "structure", "calculator"}
 
 
@@ -204,13 +210,14 @@ def test_store_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("structures", "properties", "recipe", "said"),
     [
-        (["Cu"], ["boundary"], {}, "boundary of Cu: it is a phase"),
-        (["Cu-310"], ["migration"], {}, "migration of Cu-310: it is a grain boundary"),
+        (["Cu"], ["boundary"], {}, "boundary of Cu: of a structure of kind phase these can be computed"),
+        (["Cu-310"], ["migration"], {}, "migration of Cu-310: of a structure of kind grain_boundary"),
         (["Cu-310"], ["boundary"], {"plane": [0, 0, 0]}, r"(0 0 0) has no direction"),
         (["Cu-310"], ["boundary"], {"plane": [1.5, 0, 1]}, "is no plane; give three whole numbers"),
         (["Cu-310"], ["boundary"], {"type": "twist", "plane": [0, 0, 1], "sigma": 6}, "has Σ6; nearest"),
         (["Cu-310"], ["boundary"], {"phase": "Cuu"}, "unknown structure 'Cuu'; did you mean 'Cu'?"),
         (["Cu-310"], ["boundary"], {"termination": 7}, "termination"),
+        (["Cu-310"], ["boundary"], {"kind": "grain_bondary"}, "unknown kind 'grain_bondary'; did you mean 'grain_boundary'?"),
     ],
 )
 def test_mistakes_are_found_before_the_first_job(
@@ -224,3 +231,36 @@ def test_mistakes_are_found_before_the_first_job(
     assert told.returncode == 1
     assert said in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_structure_named_like_its_phase_is_refused(tmp_path: Path, run: Run) -> None:
+    """A boundary that takes the name of its own phase would be made of itself."""
+    write_study(tmp_path, calculations=[{"structures": ["Cu"], "calculators": ["emt"], "properties": ["boundary"]}])
+    (tmp_path / "mine/structures/Cu.yaml").write_text(yaml.safe_dump(TILT | {"name": "Cu"}), encoding="utf-8")
+    told = run("seiflow", "check", "study.yaml", cwd=tmp_path)
+    assert told.returncode == 1
+    assert "Cu is named like a phase that it is made of" in told.stderr
+
+
+def test_polar_slab_has_no_surface_energy(tmp_path: Path, run: Run) -> None:
+    """A slab with a dipole is refused before the first job: its energy would grow with its thickness."""
+    write_study(tmp_path, calculations=[{"structures": ["polar"], "calculators": ["chgnet"], "properties": ["boundary"]}])
+    polar = SLAB | {"name": "polar", "phase": "LiF"}
+    (tmp_path / "mine/structures/polar.yaml").write_text(yaml.safe_dump(polar), encoding="utf-8")
+    told = run("seiflow", "check", "study.yaml", cwd=tmp_path)
+    assert told.returncode == 1
+    assert "the surface energy would grow with the thickness" in told.stderr
+
+
+def test_interface_with_vacuum_has_one_interface(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """With vacuum above it an interface has the work of adhesion of the periodic one, and its energy without the surfaces."""
+    write_study(tmp_path, calculations=[{"structures": ["Cu-Ni", "open"], "calculators": ["emt"], "properties": ["boundary"]}])
+    recipe = LAYERS | {"thickness_angstrom": [7, 7], "name": "open", "vacuum_angstrom": 12}
+    (tmp_path / "mine/structures/open.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    done = run("snakemake", *workflow(), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = record(tmp_path, "open/emt/boundary"), record(tmp_path, "Cu-Ni/emt/boundary")
+    assert (one["boundaries"], two["boundaries"]) == (1, 2)
+    assert one["work_of_adhesion_j_per_m2"] == pytest.approx(two["work_of_adhesion_j_per_m2"], abs=0.05)
+    assert one["energy_j_per_m2"] == pytest.approx(two["energy_j_per_m2"], abs=0.05)
+    assert one["excess_volume_angstrom"] is None

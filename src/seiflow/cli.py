@@ -144,7 +144,7 @@ def _list(options: argparse.Namespace) -> None:
     ):
         print(heading)
         for name in shelf.names:
-            print(f"  {name:18s} {shelf.get(name).summary}")
+            print(f"  {name:24s} {shelf.get(name).summary}")
 
 
 def _schema(options: argparse.Namespace) -> None:

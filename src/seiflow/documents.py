@@ -58,6 +58,10 @@ def load(path: Path, model: type[Model]) -> Model:
     return model.model_validate(data)
 
 
+FEW, SOME = 12, 4
+"""Names that a message lists: all of so few, or else so many."""
+
+
 def problems_of(data: object, model: type[BaseModel]) -> list[tuple[Location, str]]:
     """Return every mistake as (where, what is wrong and what is allowed); none if the data fits the model."""
     try:
@@ -68,11 +72,14 @@ def problems_of(data: object, model: type[BaseModel]) -> list[tuple[Location, st
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return a hint: the nearest allowed name and, if they are few, all of them."""
+    """Return a hint: the nearest allowed name and, if they are few, all of them, or else some that are near."""
     names = sorted(allowed)
-    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name, names, n=SOME, cutoff=0.5)
     hint = f"; did you mean {match[0]!r}?" if match else "."
-    return f"{hint} Known: {', '.join(names) or 'none'}."
+    if len(names) <= FEW:
+        return f"{hint} Known: {', '.join(names) or 'none'}."
+    near = f" Near: {', '.join(match)}." if len(match) > 1 else ""
+    return f"{hint}{near} {len(names)} are known; seiflow list shows them."
 
 
 def _sentence(problem: "ErrorDetails", model: type[BaseModel]) -> str:

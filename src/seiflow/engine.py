@@ -218,7 +218,9 @@ class Engine:
             optimizer = QuasiNewton(moving)
             self._run(optimizer, relaxed, fmax, max_steps, label)
             steps += max(optimizer.nsteps, 1)
-        message = f"{label}: forces and the traction on the plane did not fall below {fmax:g} eV/Å and {stress_gpa:g} GPa together"
+        message = (
+            f"{label}: forces did not fall below {fmax:g} eV/Å and the traction on the plane below {stress_gpa:g} GPa together"
+        )
         raise ConvergenceError(message)
 
     def _run(self, optimizer: "Optimizer", atoms: "Atoms", fmax: float, max_steps: int, label: str) -> None:

@@ -29,7 +29,7 @@ class _Work:
 
 
 def estimate(study: Study) -> str:
-    """Return the number of jobs and an estimate of force evaluations and core hours, one line a property."""
+    """Return the number of jobs and an estimate of force evaluations and core minutes, one line a property."""
     jobs: Counter[str] = Counter()
     evaluations: Counter[str] = Counter()
     seconds = 0.0
@@ -50,11 +50,12 @@ def _work(study: Study, job: Job) -> _Work:
     phases = {name: study.phases.get(name) for name in phases_of(recipe)}
     atoms = build_structure(recipe, ingredients_as_published(phases)).atoms
     if not isinstance(recipe, PhaseRecipe):
+        once = RELAXATIONS["relaxation"] * (2 if job.settings.planar.shakes else 1)
         thicker = 2 if job.settings.boundary.thicker_by is not None else 1
         registries = REGISTRY * (job.settings.registry.candidates + 1) if job.settings.registry.candidates else 0
         work = {
-            "relaxation": _Work(2, RELAXATIONS["relaxation"] + registries, len(atoms)),
-            "boundary": _Work(1, RELAXATIONS["relaxation"] * thicker, len(atoms)),
+            "relaxation": _Work(2, once + registries, len(atoms)),
+            "boundary": _Work(1, once * thicker, len(atoms)),
             "elasticity": _Work(1, 18 * STRAINED, len(atoms)),
         }
         return work[job.name]

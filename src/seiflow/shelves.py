@@ -47,6 +47,13 @@ class Shelf(Generic[Kind]):
                     found.setdefault(path.stem, (path, model))
         return found
 
+    @cached_property
+    def _strange(self) -> dict[str, tuple[Path, str]]:
+        """Recipes of a kind that nothing knows."""
+        paths = [path for folder in self._folders for path in sorted(folder.rglob("*.yaml")) if path.stem not in self._found]
+        kinds = {path.stem: (path, stated_kind(path)) for path in paths}
+        return {name: found for name, found in kinds.items() if found[1] not in STRUCTURES}
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all recipes, in alphabetical order."""
@@ -54,6 +61,10 @@ class Shelf(Generic[Kind]):
 
     def path(self, name: str) -> Path:
         """Return the file of a recipe; an unknown name is a :class:`RecipeError` that offers the nearest one."""
+        if name in self._strange:
+            path, kind = self._strange[name]
+            message = f"{path}: unknown kind {kind!r}{nearest(kind, filter(None, STRUCTURES))}"
+            raise RecipeError(message)
         if name not in self._found:
             message = f"unknown {self._what} {name!r}{nearest(name, self.names)}"
             raise RecipeError(message)

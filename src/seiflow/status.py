@@ -15,11 +15,12 @@ def status(study: Study) -> str:
     results = Path(study.config.results)
     lines = []
     done = 0
+    wide = max(len(job.structure) for job in study.jobs)
     for job in study.jobs:
         folder = results / job.structure / job.calculator
         state = _state(folder, job)
         done += state == "done"
-        lines.append(f"{job.structure:12s} {job.calculator:16s} {job.name:12s} {state}")
+        lines.append(f"{job.structure:{wide}s} {job.calculator:16s} {job.name:12s} {state}")
     return "\n".join([*lines, f"{done} of {len(lines)} done"])
 
 

@@ -18,6 +18,7 @@ from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.slab import Slab
 
 PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "boundary"]
 
@@ -175,12 +176,17 @@ class Study:
         allowed = PROPERTIES[recipe.kind]
         for name in block.properties:
             if name not in allowed:
-                text = f"{name} of {recipe.name}: it is a {recipe.kind.replace('_', ' ')}, of which these can be computed: "
+                text = f"{name} of {recipe.name}: of a structure of kind {recipe.kind} these can be computed: "
                 yield _at((*place, "properties"), text + ", ".join(sorted(allowed)))
         if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile is None:
             yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
+        if recipe.name in recipe.ingredients:
+            yield _at((*place, "structures"), f"{recipe.name} is named like a phase that it is made of; give it another name")
+            return
         try:
             built = build_structure(recipe, ingredients_as_published({name: self.phases.get(name) for name in phases_of(recipe)}))
+            if isinstance(built.details, Slab) and "boundary" in block.properties:
+                built.details.termination.refuse_polar(recipe.name)
             cutoff = settings.migration.cutoff
             if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile and cutoff is not None:
                 from seiflow.properties.migration.network import percolating_cutoff

@@ -1,12 +1,10 @@
 """Jobs on crystals: build, relax; and properties that take any relaxed structure."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from seiflow.errors import InputError
-from seiflow.jobs.task import Step, Task, read_structure, write_structures
-from seiflow.records import plain
+from seiflow.jobs.task import Step, Task, read_structure, stamped, write_structures
 from seiflow.shelves import load_recipe, load_structure
 from seiflow.structures.recipes import PhaseRecipe
 
@@ -20,7 +18,8 @@ def build(structure_file: Path, phase_files: Sequence[Path], output: Path) -> No
     if recipe.ingredients:
         message = f"{recipe.name} is built from relaxed crystals; use seiflow register, or seiflow library build to look at it"
         raise InputError(message)
-    write_structures(output, [build_structure(recipe, ingredients_as_published(phases)).atoms])
+    built = build_structure(recipe, ingredients_as_published(phases))
+    write_structures(output, [stamped(built.atoms, built.certificate)])
 
 
 def relax(task: Task, built: Path, relaxed: Path) -> None:
@@ -36,7 +35,7 @@ def _relax_crystal(task: Task, step: Step, built: Path, relaxed: Path) -> None:
 
     (phase,) = task.phases
     crystal, result = relaxation(read_structure(built), phase, task.engine, task.settings.relaxation)
-    write_structures(relaxed, [crystal])
+    write_structures(relaxed, [stamped(crystal, result.certificate)])
     step.finish(result)
 
 
@@ -45,9 +44,7 @@ def _relax_planar(task: Task, step: Step, built: Path, relaxed: Path) -> None:
 
     start = read_structure(built)
     atoms, result = planar_relaxation(start, task.phases, task.engine, task.settings.planar, name=task.structure.name)
-    atoms.info.pop("digest", None)
-    atoms.info["certificate"] = plain(asdict(result.certificate))
-    write_structures(relaxed, [atoms])
+    write_structures(relaxed, [stamped(atoms, result.certificate)])
     step.finish(result)
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def hops(task: Task, relaxed: Path) -> None:
     """Record the network of hops of a relaxed crystal."""
-    task.step({"relaxed": relaxed}, task.settings.migration).finish(_network(task, relaxed), evaluations=0)
+    step = task.step({"relaxed": relaxed}, task.settings.migration)
+    if not step.found():
+        step.finish(_network(task, relaxed), evaluations=0)
 
 
 def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:

@@ -1,14 +1,13 @@
 """Jobs on boundaries, interfaces and slabs: how the grains lie on each other, and energies."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from seiflow.errors import InputError
-from seiflow.jobs.task import Task, read_structure, write_structures
-from seiflow.records import plain, read_record
+from seiflow.jobs.task import Task, read_structure, stamped, write_structures
+from seiflow.records import read_record
 from seiflow.shelves import STRUCTURES
 from seiflow.structures.build import Ingredient
 from seiflow.structures.imported import ImportedRecipe
@@ -19,14 +18,12 @@ from seiflow.structures.recipes import PhaseRecipe
 def register(task: Task, crystals: Sequence[Path], stiffnesses: Sequence[Path], registered: Path) -> None:
     """Build a structure from crystals relaxed by the same calculator, in the best registry found."""
     from seiflow.properties.registry import registry
-    from seiflow.structures.fingerprint import digest
 
     step = task.step(_inputs(crystals, stiffnesses), task.settings.registry, registered)
     if step.found():
         return
     built, result = registry(_planar(task), _ingredients(task, crystals, stiffnesses), task.engine, task.settings.registry)
-    built.atoms.info |= {"certificate": plain(asdict(built.certificate)), "digest": digest(built.atoms)}
-    write_structures(registered, [built.atoms])
+    write_structures(registered, [stamped(built.atoms, built.certificate)])
     step.finish(result)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from seiflow.records import canonical, digest_file, digest_text, git_revision, p
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, load_recipe, load_structure
 from seiflow.store import Store, physics_digest
+from seiflow.structures.checks import Certificate
+from seiflow.structures.fingerprint import digest
 from seiflow.structures.recipes import PhaseRecipe
 
 if TYPE_CHECKING:
@@ -154,6 +156,12 @@ def read_structure(path: Path) -> "Atoms":
     except Exception as error:
         message = f"{path}: not a readable structure ({error}). Delete it and run the study again."
         raise InputError(message) from error
+    return atoms
+
+
+def stamped(atoms: "Atoms", certificate: Certificate) -> "Atoms":
+    """Return a structure that carries its certificate and the digest of its content."""
+    atoms.info |= {"certificate": plain(asdict(certificate)), "digest": digest(atoms)}
     return atoms
 
 

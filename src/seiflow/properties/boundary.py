@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from seiflow.errors import PhysicsError
 from seiflow.properties.planar import area_of, bulk_energy, bulk_volume, grains_apart, relax_planar
 from seiflow.structures.build import Ingredient, build_structure, thicker
 from seiflow.structures.checks import formula_units
 from seiflow.structures.grain_boundary import GrainBoundary
-from seiflow.structures.interface import strained_crystals
+from seiflow.structures.interface import Interface, strained_crystals
 from seiflow.structures.planar_recipes import InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.registry import J_PER_M2
 
@@ -66,6 +67,7 @@ class Boundary:
         boundaries: How many boundaries, interfaces or faces the cell holds.
         boundaries_equivalent: Whether symmetry makes both the same as built; otherwise the energies are means. Null for one.
         energy_j_per_m2: Of the boundary, interface or surface.
+        largest_strains: Of each phase of an interface, along any direction in the plane; null without strain.
         strain_energy_j_per_m2: What straining the crystals onto the common net costs, per interface; null without strain.
         excess_volume_angstrom: Volume per area of one boundary that the crystals would not take; null with vacuum.
         work_of_adhesion_j_per_m2: Of one boundary; null for a slab.
@@ -81,6 +83,7 @@ class Boundary:
     boundaries: int
     boundaries_equivalent: bool | None
     energy_j_per_m2: float
+    largest_strains: dict[str, float] | None
     strain_energy_j_per_m2: float | None
     excess_volume_angstrom: float | None
     work_of_adhesion_j_per_m2: float | None
@@ -175,10 +178,15 @@ def boundary(relaxed: "Atoms", surroundings: Surroundings) -> Boundary:
     recipe, parts, references = surroundings.recipe, surroundings.parts, surroundings.references
     units = formula_units(relaxed, [part.recipe for part in parts])
     is_slab, is_interface = isinstance(recipe, SlabRecipe), isinstance(recipe, InterfaceRecipe)
+    built = surroundings.built()
+    details = built.details
     count = 2 if relaxed.pbc[2] or is_slab else 1
     total = surroundings.excess(relaxed, references, count)
     surfaces = (Surface(parts[0].recipe.name, total, len(relaxed)),) if is_slab else surroundings.surfaces
     faces = sum((surfaces[0].energy_j_per_m2, surfaces[-1].energy_j_per_m2)) if surfaces else None
+    if faces is None and is_interface and not relaxed.pbc[2]:
+        message = f"{recipe.name}: a grain alone does not hold whole formula units, so its free surface cannot be taken off"
+        raise PhysicsError(message)
     free = (faces or 0.0) if is_interface and not relaxed.pbc[2] else 0.0
     energy = total - free
     strain = (bulk_energy(units, references) - bulk_energy(units, parts)) / (count * area_of(relaxed)) * J_PER_M2
@@ -187,8 +195,9 @@ def boundary(relaxed: "Atoms", surroundings: Surroundings) -> Boundary:
         formula_units=units,
         area_angstrom2=area_of(relaxed),
         boundaries=count,
-        boundaries_equivalent=surroundings.built().certificate.boundaries_equivalent if relaxed.pbc[2] else None,
+        boundaries_equivalent=built.certificate.boundaries_equivalent if relaxed.pbc[2] else None,
         energy_j_per_m2=energy,
+        largest_strains=_strains(parts, details.largest_strains) if isinstance(details, Interface) else None,
         strain_energy_j_per_m2=strain if is_interface else None,
         excess_volume_angstrom=_excess_volume(relaxed, units, references) if relaxed.pbc[2] else None,
         work_of_adhesion_j_per_m2=None if is_slab or faces is None else faces - energy,
@@ -198,6 +207,10 @@ def boundary(relaxed: "Atoms", surroundings: Surroundings) -> Boundary:
         warnings=(),
     )
     return replace(result, warnings=tuple(_warnings(result)))
+
+
+def _strains(parts: Sequence[Ingredient], largest: tuple[float, float]) -> dict[str, float]:
+    return {part.recipe.name: strain for part, strain in zip(parts, largest, strict=True)}
 
 
 def _excess_volume(relaxed: "Atoms", units: dict[str, int], references: Sequence[Ingredient]) -> float:

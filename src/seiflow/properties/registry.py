@@ -30,7 +30,8 @@ class Tried:
     Attributes:
         recipe: What differs from the structure's recipe: termination, faces, translation, gap, units removed.
         score_j_per_m2: Energy of the boundary in the ionic model, grains rigid; null for the recipe's own registry.
-        energy_j_per_m2: Excess energy per area of one boundary with the calculator, relaxed; null if that failed.
+        energy_j_per_m2: Energy beyond that of the unstrained crystals per area of one boundary, relaxed with the calculator; free
+            surfaces and strain are in it where there are any. Null if the relaxation failed.
         atoms: Their number.
         problem: Why it was not considered.
     """
@@ -48,12 +49,14 @@ class Registry:
 
     Attributes:
         recipe: The recipe with the chosen registry, all keys.
+        structure: What the builder tells of the chosen structure: Σ and misorientation, or match and strains, terminations.
         tried: Every registry, the lowest energy first.
         chosen: Index of the chosen one.
         warnings: Sentences on what may spoil the result.
     """
 
     recipe: dict[str, object]
+    structure: dict[str, object]
     tried: tuple[Tried, ...]
     chosen: int
     warnings: tuple[str, ...]
@@ -78,7 +81,7 @@ def registry(
     found = candidates(recipe, ingredients, best=settings.candidates, step=settings.step, removed_max=settings.removed_max)
     if not found:
         tried = Tried({}, None, None, len(own.atoms), None)
-        return own, Registry(recipe.model_dump(mode="json"), (tried,), 0, ())
+        return own, Registry(recipe.model_dump(mode="json"), _facts(own), (tried,), 0, ())
     others = [candidate for candidate in found if not same_structure(candidate.atoms, own.atoms)]
     recipes: list[tuple[PlanarRecipe, float | None, Built]] = [(recipe, None, own)]
     recipes += [(other.recipe, other.score_j_per_m2, build_structure(other.recipe, ingredients)) for other in others]
@@ -95,7 +98,7 @@ def registry(
         raise ConvergenceError(message)
     failed = sum(item[0].problem is not None for item in results)
     warnings = (f"{failed} of {len(results)} registries did not relax and were left out.",) if failed else ()
-    return built, Registry(chosen.model_dump(mode="json"), tuple(item[0] for item in results), 0, warnings)
+    return built, Registry(chosen.model_dump(mode="json"), _facts(built), tuple(item[0] for item in results), 0, warnings)
 
 
 def _energy(
@@ -111,7 +114,11 @@ def _energy(
     if problems:
         return None, "; ".join(problems)
     excess = relaxed.get_potential_energy() - bulk_energy(formula_units(relaxed, phases), parts)
-    return excess / (2 * area_of(relaxed)) * J_PER_M2, None
+    return excess / ((2 if relaxed.pbc[2] else 1) * area_of(relaxed)) * J_PER_M2, None
+
+
+def _facts(built: Built) -> dict[str, object]:
+    return {name: value for name, value in vars(built.details).items() if name not in {"atoms", "certificate"}}
 
 
 def _difference(recipe: "PlanarRecipe", other: "PlanarRecipe") -> dict[str, object]:

@@ -83,6 +83,7 @@ class Boundary(Record):
     boundaries: int
     boundaries_equivalent: bool | None
     energy_j_per_m2: float
+    largest_strains: dict[str, float] | None
     strain_energy_j_per_m2: float | None
     excess_volume_angstrom: float | None
     work_of_adhesion_j_per_m2: float | None

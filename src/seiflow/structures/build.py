@@ -94,9 +94,9 @@ def ingredients_as_published(phases: Mapping[str, PhaseRecipe]) -> dict[str, Ing
 
 
 def thicker(recipe: PlanarRecipe, by: float) -> PlanarRecipe:
-    """Return the recipe with grains thicker by at least so many Å."""
+    """Return the recipe with grains thicker by at least so many Å, in proportion, so that two phases share strain as before."""
     wanted = recipe.thickness_angstrom
-    more = tuple(each + by for each in wanted) if isinstance(wanted, tuple) else wanted + by
+    more = tuple(each * (1 + by / min(wanted)) for each in wanted) if isinstance(wanted, tuple) else wanted + by
     return recipe.model_copy(update={"thickness_angstrom": more})
 
 

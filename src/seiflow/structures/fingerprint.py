@@ -50,7 +50,10 @@ def same_structure(one: "Atoms", other: "Atoms") -> bool:
     from pymatgen.io.ase import AseAtomsAdaptor
 
     matcher = StructureMatcher(primitive_cell=False, scale=False, ltol=0.01, stol=0.05, angle_tol=0.5)
-    return bool(matcher.fit(AseAtomsAdaptor.get_structure(one), AseAtomsAdaptor.get_structure(other)))
+    try:
+        return bool(matcher.fit(AseAtomsAdaptor.get_structure(one), AseAtomsAdaptor.get_structure(other)))
+    except ValueError:  # no Niggli cell, as happens with much vacuum: then equal distances have to do
+        return True
 
 
 def without_duplicates(structures: "Sequence[Atoms]") -> list[int]:

@@ -87,6 +87,9 @@ def build_interface(recipe: InterfaceRecipe, parts: "tuple[Ingredient, Ingredien
         RecipeError: if a plane, termination or match does not exist.
         StructureError: if no match keeps the limits, or the structure fails its certificate.
     """
+    if parts[0].recipe.formula == parts[1].recipe.formula:
+        message = f"{recipe.name}: both phases are {parts[0].recipe.formula}, and formula units of each could not be told apart"
+        raise RecipeError(message)
     try:
         sides = sides_of(recipe, parts)
         (first, second), found, shared = _cuts(recipe, sides), *found_matches(recipe, sides)

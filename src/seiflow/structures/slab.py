@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from seiflow.errors import InputError
+from seiflow.errors import InputError, StructureError
 from seiflow.structures.checks import Certificate, Polarity, certify
 from seiflow.structures.layers import Layers, Operation, Plane, layers
 from seiflow.structures.nets import HALF
@@ -56,6 +56,20 @@ class Termination:
     tasker: Tasker
     surface_charge_e_per_angstrom2: float
     faces_equivalent: bool
+
+    def refuse_polar(self, name: str) -> None:
+        """Refuse a termination whose surface energy would grow with the thickness.
+
+        Raises:
+            StructureError: if the type is III.
+        """
+        if self.tasker == "III":
+            message = (
+                f"{name}: the faces {self.bottom_face} and {self.top_face} make a dipole of ±"
+                f"{abs(self.surface_charge_e_per_angstrom2):.3f} e/Å²: the surface energy would grow with the "
+                "thickness of the slab. Choose another termination or plane"
+            )
+            raise StructureError(message)
 
 
 @dataclass(frozen=True)
