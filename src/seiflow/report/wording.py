@@ -58,7 +58,8 @@ def with_unit(text: str, unit: str) -> str:
 def _digits(value: float, unit: str) -> str:
     if isinstance(value, int):
         return str(value)
-    return f"{value:.{DECIMALS.get(unit, 3)}f}".replace("-", MINUS)
+    decimals = DECIMALS.get(unit, 3)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", MINUS)
 
 
 def kind(reference: Reference) -> str:
