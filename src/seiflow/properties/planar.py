@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import GPa
 
-from seiflow.errors import PhysicsError
+from seiflow.errors import ConvergenceError, PhysicsError, StructureError
 from seiflow.structures.build import Ingredient
 from seiflow.structures.checks import Certificate, certify, formula_units
 from seiflow.structures.registry import J_PER_M2
-from seiflow.structures.space_group import primitive_count
+from seiflow.structures.space_group import operations, primitive_count, symmetrised
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -39,6 +39,9 @@ SETTLED = 0.1
 
 LOWER_J_PER_M2 = 1e-3
 """By how much the energy of a boundary must fall to count as lower."""
+
+NEARLY = (0.3, 0.2, 0.1, 0.05)
+"""Å; within which the symmetry of a relaxed structure is looked for, one after the other."""
 
 GROWN_TOGETHER = 0.1
 """Å; tolerance with which a relaxed boundary is compared with the crystal."""
@@ -92,6 +95,7 @@ def planar_relaxation(
         PhysicsError: if the grains have grown together to one crystal.
     """
     relaxed, energies = shaken_down(start, engine, settings, label=f"relax {name}")
+    relaxed = on_its_symmetry(relaxed, engine, settings, label=f"relax {name}, symmetric")
     certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
     refuse_crystal(relaxed, name)
     periodic = bool(relaxed.pbc[2]) and "planes" in relaxed.info
@@ -136,6 +140,35 @@ def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *,
             break
         best = found
     return best, tuple(energies)
+
+
+def on_its_symmetry(relaxed: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
+    """Return a relaxed structure with the symmetry that it nearly has made exact, if that keeps its energy and its tolerances.
+
+    Shaking leaves atoms off their symmetric places by as little as the forces allow; what is computed from a structure is cheaper
+    by its symmetry.
+    """
+    least = len(operations(relaxed).rotations)
+    for tolerance in NEARLY:
+        try:
+            exact = symmetrised(relaxed, tolerance)
+            if len(operations(exact).rotations) <= least:
+                continue
+            exact = engine.relax(exact, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=label)
+        except (ConvergenceError, StructureError):
+            continue
+        exact.set_constraint()
+        if _as_good(exact, relaxed, settings):
+            return exact
+    return relaxed
+
+
+def _as_good(exact: "Atoms", relaxed: "Atoms", settings: "PlanarSettings") -> bool:
+    if _lower(relaxed.get_potential_energy(), exact.get_potential_energy(), area_of(relaxed)):
+        return False
+    if not relaxed.pbc[2] or "planes" not in relaxed.info:
+        return True
+    return bool(np.abs(exact.get_stress(voigt=False)[2]).max() / GPa <= settings.stress_gpa)
 
 
 def _lower(energy: float, other: float, area: float) -> bool:

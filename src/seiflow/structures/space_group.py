@@ -82,6 +82,30 @@ def standard_cell(atoms: Atoms, *, primitive: bool = False, idealised: bool = Tr
     return Atoms(numbers=numbers, scaled_positions=positions, cell=lattice, pbc=True)
 
 
+def symmetrised(atoms: Atoms, tolerance: float) -> Atoms:
+    """Return a structure moved onto the symmetry that it has within a tolerance (Å): atoms and third cell vector.
+
+    The first two cell vectors must not change under the symmetry's average; they are kept.
+    """
+    found = operations(atoms, tolerance)
+    places = np.linalg.solve(np.asarray(atoms.cell).T, atoms.positions.T).T
+    mean = np.zeros_like(places)
+    metric = np.zeros((3, 3))
+    for rotation, shift in zip(found.rotations, found.translations, strict=True):
+        images = places @ rotation.T + shift
+        order = permutation(atoms, rotation, shift)
+        mean[order] += images - np.rint(images - places[order])
+        metric += rotation.T @ np.asarray(atoms.cell @ atoms.cell.T) @ rotation
+    number = len(found.rotations)
+    first, second, _ = np.asarray(atoms.cell)
+    along = np.linalg.solve(np.array([first[:2], second[:2]]), metric[2, :2] / number)
+    height = np.sqrt(metric[2, 2] / number - along @ along)
+    exact = atoms.copy()
+    exact.set_cell([first, second, [*along, np.copysign(height, atoms.cell[2, 2])]])
+    exact.set_scaled_positions(mean / number)
+    return exact
+
+
 def primitive_count(atoms: Atoms, tolerance: float) -> int:
     """Return the number of atoms in the primitive cell, places that agree within a tolerance (Å) taken as equal."""
     import spglib
