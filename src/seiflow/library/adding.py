@@ -71,7 +71,7 @@ def add_imported(
     )
     text = imported_yaml(recipe)
     build_imported(ImportedRecipe.model_validate(yaml.safe_load(text)), recipes)
-    return _shelve(library, folder / "structures" / "imported", name, text)
+    return shelve(library, folder / "structures" / "imported", name, text)
 
 
 def add_phase(
@@ -122,7 +122,7 @@ def add_phase(
     }
     data = _with_origin(data, atoms)
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    return _shelve(library, folder / "structures" / "phases", name, text)
+    return shelve(library, folder / "structures" / "phases", name, text)
 
 
 def read_charges(words: Sequence[str]) -> dict[str, int]:
@@ -141,10 +141,16 @@ def read_charges(words: Sequence[str]) -> dict[str, int]:
     return charges
 
 
-def _shelve(library: Library, folder: Path, name: str, text: str) -> Path:
+def require_free(library: Library, name: str) -> None:
+    """Refuse a name that a structure of the library has."""
     if name in library.names:
         message = f"{library.path(name)}: a structure named {name!r} exists already; choose another name"
         raise InputError(message)
+
+
+def shelve(library: Library, folder: Path, name: str, text: str) -> Path:
+    """Write a new recipe, of whose name there must be none yet; returns the file."""
+    require_free(library, name)
     path = folder / f"{name}.yaml"
     write_new(path, text)
     return path

@@ -10,6 +10,7 @@ from seiflow.errors import InputError
 from seiflow.library.entries import Library
 from seiflow.library.files import annotated, as_text, read_one
 from seiflow.records import write_text
+from seiflow.shelves import StructureRecipe
 from seiflow.structures.build import Ingredient
 from seiflow.structures.checks import certify
 from seiflow.structures.fingerprint import digest
@@ -40,18 +41,25 @@ def build_file(library: Library, name: str, crystals: Sequence[Path], output: Pa
         StructureError: if the structure fails its certificate.
     """
     recipe = library.recipe(name)
-    ingredients = None
-    if crystals:
-        wanted = recipe.ingredients
-        if len(crystals) != len(wanted):
-            needs = f"needs {len(wanted)}: {', '.join(wanted)}" if wanted else "is made of none; leave --crystals out"
-            message = f"{len(crystals)} crystals for {name}, which {needs}"
-            raise InputError(message)
-        ingredients = {phase: _ingredient(library, phase, path) for phase, path in zip(wanted, crystals, strict=True)}
+    ingredients = relaxed_ingredients(library, recipe, crystals) if crystals else None
     built = library.build(recipe, ingredients)
     identifier = digest(built.atoms)
     write_text(output, as_text(annotated(built.atoms, name, identifier, built.certificate), "extxyz"))
     return identifier
+
+
+def relaxed_ingredients(library: Library, recipe: StructureRecipe, crystals: Sequence[Path]) -> dict[str, Ingredient]:
+    """Return the phases of a recipe as relaxed elsewhere, one file for each in the recipe's order.
+
+    Raises:
+        InputError: if the crystals are not those of the phases.
+    """
+    wanted = recipe.ingredients
+    if len(crystals) != len(wanted):
+        needs = f"needs {len(wanted)}: {', '.join(wanted)}" if wanted else "is made of none; leave --crystals out"
+        message = f"{len(crystals)} crystals for {recipe.name}, which {needs}"
+        raise InputError(message)
+    return {phase: _ingredient(library, phase, path) for phase, path in zip(wanted, crystals, strict=True)}
 
 
 def _ingredient(library: Library, name: str, path: Path) -> Ingredient:

@@ -1,13 +1,14 @@
 """What ``seiflow library`` can do: its arguments, and what it prints."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seiflow.errors import InputError, StructureError
+from seiflow.library.searching_commands import add_searches
+from seiflow.library.tables import json_text
 
 if TYPE_CHECKING:
     from seiflow.library.checking import Checked
@@ -31,6 +32,7 @@ def register(commands: "Commands") -> None:
     _add_export(inner)
     _add_add(inner)
     _add_check(inner)
+    add_searches(inner, _command)
 
 
 def _command(
@@ -143,7 +145,7 @@ def _show(options: argparse.Namespace) -> None:
     from seiflow.library.describe import description, description_text
 
     entry = _library(options).entry(options.name)
-    print(_json(description(entry)) if options.json else description_text(entry))
+    print(json_text(description(entry)) if options.json else description_text(entry))
     if options.picture:
         from seiflow.report.pictures import write_picture
 
@@ -167,7 +169,7 @@ def _search(options: argparse.Namespace) -> None:
     )
     problems: list[str] = []
     hits = search(_library(options), query, read_energies(options.results), sort=options.sort, problems=problems)
-    print(_json([as_json(hit) for hit in hits]) if options.json else table(HEADINGS, [row(hit) for hit in hits]))
+    print(json_text([as_json(hit) for hit in hits]) if options.json else table(HEADINGS, [row(hit) for hit in hits]))
     print(f"{len(hits)} found", file=sys.stderr)
     _refuse(problems)
 
@@ -259,7 +261,7 @@ def _check(options: argparse.Namespace) -> None:
     checked = list(check_files(_library(options), options.files, options.phases))
     same = duplicates(checked)
     if options.json:
-        print(_json({"structures": [item.as_json() for item in checked], "duplicates": [list(pair) for pair in same]}))
+        print(json_text({"structures": [item.as_json() for item in checked], "duplicates": [list(pair) for pair in same]}))
     else:
         print("\n\n".join(_verdict(item) for item in checked))
         for label, earlier in same:
@@ -282,12 +284,6 @@ def _verdict(item: "Checked") -> str:
         lines += certificate_lines(item.certificate, item.atoms.get_chemical_formula())
     lines.append(("verdict", "refused" if item.problems else "sound"))
     return "\n".join([aligned(lines), *(f"  - {problem}" for problem in item.problems)])
-
-
-def _json(value: object) -> str:
-    from seiflow.records import plain
-
-    return json.dumps(plain(value), indent=1, ensure_ascii=False)
 
 
 def _refuse(problems: Sequence[str]) -> None:

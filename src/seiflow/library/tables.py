@@ -1,5 +1,6 @@
 """Tables and lists for the terminal."""
 
+import json
 from collections.abc import Sequence
 
 NOTHING = "–"
@@ -49,3 +50,10 @@ def words(key: str) -> str:
 def plane_text(planes: Sequence[Sequence[int]]) -> str:
     """Return Miller indices of one or several planes."""
     return " | ".join("({} {} {})".format(*plane) for plane in planes) or NOTHING
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON for programs."""
+    from seiflow.records import plain
+
+    return json.dumps(plain(value), indent=1, ensure_ascii=False)

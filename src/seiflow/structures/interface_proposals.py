@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,15 +79,15 @@ def propose(
     return sorted(proposals, key=lambda item: (round(item.area_angstrom2, 2), round(max(item.largest_strains), 5), item.planes))
 
 
-def low_index_planes(crystal: "Atoms") -> list[Plane]:
-    """Return the planes with indices up to one, one of each set that the symmetry of the crystal makes equal."""
+def low_index_planes(crystal: "Atoms", highest: int = 1) -> list[Plane]:
+    """Return the planes with indices up to ``highest``, one of each set that the symmetry of the crystal makes equal."""
     rotations = operations(crystal).rotations
     seen: set[Plane] = set()
     kept: list[Plane] = []
-    every = itertools.product((1, 0, -1), repeat=3)
+    every = itertools.product(range(highest, -highest - 1, -1), repeat=3)
     for h, k, m in sorted(every, key=lambda item: (sum(map(abs, item)), [-value for value in item[::-1]])):
         plane = (h, k, m)
-        if not any(plane) or plane in seen:
+        if gcd(h, k, m) != 1 or plane in seen:
             continue
         kept.append(plane)
         images = np.array(plane) @ rotations
