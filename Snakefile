@@ -12,6 +12,7 @@ include: "workflows/rules/structures.smk"
 include: "workflows/rules/crystal.smk"
 include: "workflows/rules/migration.smk"
 include: "workflows/rules/boundary.smk"
+include: "workflows/rules/segregation.smk"
 include: "workflows/rules/report.smk"
 
 

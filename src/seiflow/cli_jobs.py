@@ -30,7 +30,15 @@ def add_jobs(commands: "Commands") -> None:
     relax.add_argument("--relaxed", type=Path, required=True, help="extended XYZ file to write")
     boundary = _crystals(_relaxed(_job(commands, "boundary", "energies of a boundary, interface or slab", _boundary)))
     boundary.add_argument("--registry", type=Path, required=True, help="record of the registry search")
+    segregation = _relaxed(_job(commands, "segregation", "energies of vacancies against distance from a plane", _segregation))
+    segregation.add_argument("--crystals", type=Path, nargs="+", required=True, help="relaxed crystals of the phases, in order")
+    segregation.add_argument("--sites", type=Path, nargs="+", required=True, help="records of the vacancies at all sites")
+    segregation.add_argument("--bulk", type=Path, nargs="+", required=True, help="records of the vacancies of the phases")
+    site = _relaxed(_job(commands, "site-vacancy", "relax the vacancy at one site near a plane", _site_vacancy))
+    site.add_argument("--site", required=True, help="name of the site")
+    site.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
     for name, help_text, run in (
+        ("sites", "sites of the mobile ion near a plane", _sites),
         ("elasticity", "relaxed-ion stiffness of a relaxed structure", _elasticity),
         ("phonons", "phonons of a relaxed crystal", _phonons),
         ("hops", "symmetry-distinct hops of a relaxed crystal", _hops),
@@ -136,6 +144,24 @@ def _boundary(options: argparse.Namespace) -> None:
     from seiflow.jobs.planar import boundary
 
     boundary(_task(options), options.relaxed, options.registry, options.crystals, options.stiffnesses)
+
+
+def _sites(options: argparse.Namespace) -> None:
+    from seiflow.jobs.segregation import sites
+
+    sites(_task(options), options.relaxed)
+
+
+def _site_vacancy(options: argparse.Namespace) -> None:
+    from seiflow.jobs.segregation import site_vacancy
+
+    site_vacancy(_task(options), options.relaxed, options.site, options.frame)
+
+
+def _segregation(options: argparse.Namespace) -> None:
+    from seiflow.jobs.segregation import segregation
+
+    segregation(_task(options), options.relaxed, options.sites, options.crystals, options.bulk)
 
 
 def _elasticity(options: argparse.Namespace) -> None:

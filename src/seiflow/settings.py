@@ -102,6 +102,14 @@ class BoundarySettings(Settings):
     )
 
 
+class SegregationSettings(Settings):
+    """Vacancies of the mobile ion near a boundary or interface."""
+
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of a vacancy, Å")
+    fmax: Positive = Field(0.02, description="largest force on an atom allowed at the end, eV/Å")
+    max_steps: int = Field(300, gt=0, description="optimiser steps for each vacancy")
+
+
 class PropertySettings(Settings):
     """Settings of every step; what is left out has its default."""
 
@@ -112,6 +120,7 @@ class PropertySettings(Settings):
     planar: PlanarSettings = PlanarSettings()
     registry: RegistrySettings = RegistrySettings()
     boundary: BoundarySettings = BoundarySettings()
+    segregation: SegregationSettings = SegregationSettings()
 
     def combined(self, *sections: str) -> dict[str, dict[str, object]]:
         """Return several sections as JSON types, for a result that depends on more than one."""

@@ -10,6 +10,15 @@ STILL_RUNNING = 120.0
 """s; a journal written to more recently belongs to a job that runs."""
 
 
+_BEFORE = {
+    "migration": ["hops", "vacancies/*", "hops/*"],
+    "relaxation": ["registry"],
+    "boundary": ["registry"],
+    "segregation": ["sites", "sites/*"],
+}
+"""Jobs on the way to a property."""
+
+
 def status(study: Study) -> str:
     """Return one line per property of each structure and calculator, then what is going on now."""
     results = Path(study.config.results)
@@ -30,8 +39,7 @@ def _state(folder: Path, job: Job) -> str:
     if record.exists():
         current = canonical(read_record(record)["provenance"]["settings"]) == job.own_settings
         return "done" if current else "waiting, the one there is has other settings"
-    before = {"migration": ["hops", "vacancies/*", "hops/*"], "relaxation": ["registry"], "boundary": ["registry"]}
-    parts = [name, *before.get(name, [])]
+    parts = [name, *_BEFORE.get(name, [])]
     for part in parts:
         for failure in sorted(folder.glob(f"{part}.failed")):
             return f"failed: {failure.read_text(encoding='utf-8').splitlines()[0]}"

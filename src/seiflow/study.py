@@ -20,7 +20,7 @@ from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
 
-PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "boundary"]
+PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "boundary", "segregation"]
 
 Names = Annotated[list[str], Field(min_length=1)]
 Problem = tuple[Location, str]
@@ -59,8 +59,8 @@ class StudyConfig(BaseModel):
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
     "phase": frozenset({"relaxation", "elasticity", "migration", "phonons"}),
-    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary"}),
-    "interface": frozenset({"relaxation", "elasticity", "boundary"}),
+    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
+    "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
     "slab": frozenset({"relaxation", "boundary"}),
     "imported": frozenset({"relaxation", "elasticity"}),
 }
@@ -180,6 +180,11 @@ class Study:
                 yield _at((*place, "properties"), text + ", ".join(sorted(allowed)))
         if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile is None:
             yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
+        if "segregation" in block.properties and "segregation" in allowed:
+            mobile = {self.phases.get(name).mobile for name in recipe.ingredients if name in self.phases.names}
+            if len(mobile) > 1 or None in mobile:
+                text = f"segregation in {recipe.name}: its phases name no common mobile species"
+                yield _at((*place, "properties"), text)
         if recipe.name in recipe.ingredients:
             yield _at((*place, "structures"), f"{recipe.name} is named like a phase that it is made of; give it another name")
             return

@@ -78,6 +78,10 @@ class Plan:
         recipe = self._recipe(wildcards)
         return [] if recipe.kind == "phase" else [str(self.study.phases.path(name)) for name in phases_of(recipe)]
 
+    def phases(self, wildcards: Wildcards) -> tuple[str, ...]:
+        """Return the names of the phases that a structure is built from."""
+        return self._recipe(wildcards).ingredients
+
     def crystals(self, wildcards: Wildcards) -> list[str]:
         """Return the relaxed crystals that a structure is built from; none for a phase."""
         return [f"{self.results}/{name}/{wildcards.calculator}/relaxed.extxyz" for name in self._recipe(wildcards).ingredients]
@@ -151,6 +155,11 @@ def sites_of_hop(record: str | Path, hop: str) -> list[str]:
         message = f"{record}: no hop {hop!r}"
         raise InputError(message)
     return sorted({found[0]["site_initial"], found[0]["site_final"]})
+
+
+def site_names(record: str | Path) -> list[str]:
+    """Return the names of the sites in the record of the sites of a boundary."""
+    return [item["name"] for item in read_record(Path(record))["sites"]]
 
 
 def discard_damaged(results: Path) -> list[Path]:

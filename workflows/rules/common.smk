@@ -1,4 +1,4 @@
-from seiflow.workflow import names_in, plan, sites_of_hop
+from seiflow.workflow import names_in, plan, site_names, sites_of_hop
 
 PLAN = plan(config, [str(file) for file in workflow.configfiles])
 RESULTS = PLAN.results
@@ -49,3 +49,25 @@ def vacancy_records(wildcards):
         site=sites_of_hop(network, wildcards.hop),
         **pair,
     )
+
+
+def site_records(wildcards):
+    """Records of the vacancies at all sites of a boundary, known once it is relaxed."""
+    sites = checkpoints.sites.get(
+        structure=wildcards.structure, calculator=wildcards.calculator
+    ).output[0]
+    return expand(f"{PAIR}/sites/{{site}}.json", site=site_names(sites), **wildcards)
+
+
+def bulk_vacancy_records(wildcards):
+    """Records of the vacancies of the phases that a boundary is made of."""
+    records = []
+    for phase in PLAN.phases(wildcards):
+        pair = {"structure": phase, "calculator": wildcards.calculator}
+        network = checkpoints.hops.get(**pair).output[0]
+        records += expand(
+            f"{PAIR}/vacancies/{{site}}.json",
+            site=names_in(network, "sites", "site"),
+            **pair,
+        )
+    return records

@@ -9,6 +9,7 @@ from seiflow.report.collect import Collected, Missing, Target, collect
 from seiflow.report.figures import draw
 from seiflow.report.html import write_report
 from seiflow.report.pictures import write_picture
+from seiflow.report.profiles import draw_profiles
 from seiflow.report.references import load_references
 from seiflow.report.table import format_table, write_table
 from seiflow.report.viewer import find_portraits
@@ -26,7 +27,7 @@ def make_report(results: Path, targets: Iterable[Target], references_folder: Pat
     collected = collect(results, targets)
     portraits, damaged = find_portraits(results, collected)
     collected = replace(collected, missing=(*collected.missing, *damaged))
-    drawings = draw(collected, references)
+    drawings = [*draw(collected, references), *draw_profiles(collected.cases)]
     (results / "figures").mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
         write_text(results / "figures" / drawing.file_name, drawing.svg)

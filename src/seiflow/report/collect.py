@@ -13,9 +13,20 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
-from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, PlanarRelaxation, Record, Registry, Relaxation
+from seiflow.report.views import (
+    Boundary,
+    Elasticity,
+    Hop,
+    Migration,
+    Phonons,
+    PlanarRelaxation,
+    Record,
+    Registry,
+    Relaxation,
+    Segregation,
+)
 
-KNOWN = frozenset({"relaxation", "boundary", "elasticity", "phonons", "migration"})
+KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration"})
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -65,6 +76,7 @@ class Case:
     planar: PlanarRelaxation | None = None
     registry: Registry | None = None
     boundary: Boundary | None = None
+    segregation: Segregation | None = None
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
@@ -78,6 +90,7 @@ class Case:
             "relaxation": self.relaxation or self.planar,
             "registry": self.registry,
             "boundary": self.boundary,
+            "segregation": self.segregation,
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration,
@@ -116,6 +129,7 @@ def _gather(
         planar=reader.final("relaxation", PlanarRelaxation) if "relaxation" in asked and not crystal else None,
         registry=reader.optional("registry", Registry) if not crystal else None,
         boundary=reader.final("boundary", Boundary) if "boundary" in asked else None,
+        segregation=reader.final("segregation", Segregation) if "segregation" in asked else None,
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,

@@ -4,15 +4,12 @@ Okabe and Ito, Color Universal Design (2008), for the palette. Directional Young
 Crystals (1957), section VIII.
 """
 
-import io
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seiflow.report.canvas import INK, PALETTE, Drawing, canvas
 from seiflow.report.collect import Case, Collected
 from seiflow.report.quantities import MODULI, References, compare, is_cubic
 from seiflow.report.references import find
@@ -24,50 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
-INK = "#222222"
 PUBLISHED = dict(zip(KINDS, "oDs", strict=True))
 """Marker of a published value by its kind."""
 
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "axes.labelsize": 11,
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E3E3E3",
-    "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-}
 
 _LABELLED_PEAKS = 4
 _PLANES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A finished figure; ``calculator`` is None where it shows all of them."""
-
-    structure: str
-    calculator: str | None
-    name: str
-    caption: str
-    svg: str
-
-    @property
-    def file_name(self) -> str:
-        """Name of the file that holds it."""
-        return "-".join(part for part in (self.structure, self.calculator, self.name) if part) + ".svg"
 
 
 def draw(collected: Collected, references: References) -> list[Drawing]:
@@ -107,7 +66,7 @@ def band_profiles(case: Case) -> str:
 
     The curves between the computed points (dots) are monotone cubic: a guide to the eye without invented extrema.
     """
-    with _figure(f"bands {case.structure} {case.calculator}", (6.4, 3.9)) as (figure, svg):
+    with canvas(f"bands {case.structure} {case.calculator}", (6.4, 3.9)) as (figure, svg):
         axes = figure.subplots()
         for number, hop in enumerate(case.hops):
             _profile(axes, hop, number, named=len(case.hops) <= _LABELLED_PEAKS)
@@ -137,7 +96,7 @@ def _profile(axes: "Axes", hop: Hop, number: int, *, named: bool) -> None:
 
 def young_modulus(cases: Sequence[Case]) -> str:
     """Directional Young's modulus in the three principal planes of the axes of the stiffness, one curve for each calculator."""
-    with _figure(f"young {cases[0].structure}", (9.0, 3.7), layout=None) as (figure, svg):
+    with canvas(f"young {cases[0].structure}", (9.0, 3.7), layout=None) as (figure, svg):
         panels = figure.subplots(1, 3, subplot_kw={"projection": "polar"})
         highest = max(case.elasticity.young_modulus_max_gpa or 0 for case in cases if case.elasticity)
         for axes, (plane, (first, second)) in zip(panels, _PLANES.items(), strict=True):
@@ -178,7 +137,7 @@ def directional_young_modulus(stiffness: "NDArray[np.float64]", directions: "NDA
 
 def phonon_dos(cases: Sequence[Case]) -> str:
     """Phonon density of states, one curve for each calculator; imaginary frequencies left of zero."""
-    with _figure(f"dos {cases[0].structure}", (6.4, 3.4)) as (figure, svg):
+    with canvas(f"dos {cases[0].structure}", (6.4, 3.4)) as (figure, svg):
         axes = figure.subplots()
         for number, case in enumerate(cases):
             if case.phonons:
@@ -194,7 +153,7 @@ def phonon_dos(cases: Sequence[Case]) -> str:
 
 def heat_capacity(cases: Sequence[Case], references: References) -> str:
     """Harmonic heat capacity, one curve for each calculator, and the published values at 300 K."""
-    with _figure(f"heat capacity {cases[0].structure}", (6.4, 3.4)) as (figure, svg):
+    with canvas(f"heat capacity {cases[0].structure}", (6.4, 3.4)) as (figure, svg):
         axes = figure.subplots()
         for number, case in enumerate(cases):
             if case.phonons:
@@ -219,7 +178,7 @@ def moduli(cases: Sequence[Case], references: References) -> str:
     names = ["C11", "C12", "C44", "K", "G", "E"][-len(keys) :]
     published = [(place, reference) for place, key in enumerate(keys) for reference in find(references, cases[0].structure, key)]
     width = 0.8 / (len(calculated) + bool(published))
-    with _figure(f"moduli {cases[0].structure}", (7.6, 3.6)) as (figure, svg):
+    with canvas(f"moduli {cases[0].structure}", (7.6, 3.6)) as (figure, svg):
         axes = figure.subplots()
         for number, case in enumerate(cases):
             if case in calculated:
@@ -271,37 +230,3 @@ def _literal(text: str) -> str:
     """Keep a name from being read as a formula or as a hidden legend entry."""
     shown = text.replace("$", r"\$")
     return f"\N{ZERO WIDTH SPACE}{shown}" if shown.startswith("_") else shown
-
-
-class _Svg:
-    """Receives the text of a figure when it is finished."""
-
-    text = ""
-
-
-@contextmanager
-def _figure(
-    salt: str, size: tuple[float, float], layout: Literal["constrained"] | None = "constrained"
-) -> Iterator[tuple["Figure", _Svg]]:
-    """Give a figure to draw on and write it as SVG, without date or creator, when the drawing is done."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    svg = _Svg()
-    with rc_context(_STYLE | {"svg.hashsalt": salt}):
-        figure = Figure(figsize=size, layout=layout)
-        FigureCanvasSVG(figure)
-        yield figure, svg
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg.text = "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
-
-
-def inline(svg: str, name: str) -> str:
-    """Return an SVG as an element of an HTML page: no prolog, ids of its own, and a caption for screen readers."""
-    element = svg[svg.index("<svg") :]
-    element = re.sub(r'\bid="', f'id="{name}-', element)
-    element = re.sub(r"url\(#", f"url(#{name}-", element)
-    element = re.sub(r'href="#', f'href="#{name}-', element)
-    return element.replace("<svg ", f'<svg role="img" aria-labelledby="{name}-caption" ', 1)

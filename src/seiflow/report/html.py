@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seiflow.records import write_text
+from seiflow.report.canvas import Drawing, inline
 from seiflow.report.collect import Case, Collected
-from seiflow.report.figures import Drawing, draw, inline
+from seiflow.report.figures import draw
 from seiflow.report.quantities import MODULI, Comparison, References, compare, summary_keys
 from seiflow.report.references import Reference
 from seiflow.report.viewer import Portrait, viewer_html, viewer_script

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.errors import InputError
-from seiflow.report.figures import INK
+from seiflow.report.canvas import INK
 from seiflow.report.panels import Panel, heights, panel
 from seiflow.report.scene import AT_TOP, Scene, Section, colour, scene
 

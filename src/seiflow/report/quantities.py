@@ -21,6 +21,8 @@ LABELS = {
     "cleavage_energy_j_per_m2": "Cleavage energy",
     "strain_energy_j_per_m2": "Strain energy",
     "excess_volume_angstrom": "Excess volume per area",
+    "lowest_segregation_energy_ev": "Lowest vacancy, vs bulk",
+    "segregation_energy_ev": "Vacancy vs bulk,",
     "surface_energy_j_per_m2": "Surface energy",
     "change_j_per_m2": "Change, thicker grains",
     "bulk_modulus_gpa": "Bulk modulus K",
@@ -88,6 +90,11 @@ def quantities(case: Case) -> Iterator[Quantity]:
         yield from _scalars(case.planar)
     if case.boundary:
         yield from _boundary(case.boundary)
+    if case.segregation:
+        for point in case.segregation.profile:
+            yield Quantity(f"segregation_energy_ev[{point.site}]", point.energy_ev)
+            yield Quantity(f"distance_angstrom[{point.site}]", point.distance_angstrom)
+        yield Quantity("lowest_segregation_energy_ev", case.segregation.lowest_energy_ev)
     if case.elasticity:
         yield from _elasticity(case.elasticity)
     if case.phonons:
@@ -253,13 +260,14 @@ def _lattice_keys(case: Case) -> list[str]:
 
 def _boundary_keys(case: Case) -> list[str]:
     found = case.boundary
+    lowest = ["lowest_segregation_energy_ev"] if case.segregation else []
     if found is None:
-        return []
+        return lowest
     names = ("work_of_adhesion", "cleavage_energy", "strain_energy")
     keys = [_energy_key(found)]
     keys += [f"{name}_j_per_m2" for name in names if getattr(found, f"{name}_j_per_m2") is not None]
     keys += [] if found.excess_volume_angstrom is None else ["excess_volume_angstrom"]
-    return keys + (["change_j_per_m2"] if found.thicker else [])
+    return keys + (["change_j_per_m2"] if found.thicker else []) + lowest
 
 
 def _modulus_keys(case: Case) -> list[str]:

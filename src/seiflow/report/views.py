@@ -92,6 +92,29 @@ class Boundary(Record):
     thicker: Thicker | None
 
 
+class ProfilePoint(BaseModel):
+    """A site near a plane."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    site: str
+    phase: str
+    grain: int
+    distance_angstrom: float
+    multiplicity: int
+    energy_ev: float | None
+
+
+class Segregation(Record):
+    """``segregation.json``."""
+
+    species: str
+    charge_state: str
+    image_distance_angstrom: float
+    lowest_energy_ev: float | None
+    profile: tuple[ProfilePoint, ...]
+
+
 class Tried(BaseModel):
     """One registry of a search; ``recipe`` holds what differs from the structure's recipe."""
 
