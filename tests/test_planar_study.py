@@ -252,15 +252,35 @@ def test_polar_slab_has_no_surface_energy(tmp_path: Path, run: Run) -> None:
     assert "the surface energy would grow with the thickness" in told.stderr
 
 
-def test_interface_with_vacuum_has_one_interface(tmp_path: Path, run: Run, workflow: Command) -> None:
+QUICK = {"registry": {"candidates": 0}, "planar": {"shakes": 1}, "segregation": {"image_distance": 5}}
+QUICK |= {"migration": {"image_distance": 5}}
+
+
+def test_interface_with_vacuum_has_one_interface(planes: Path, tmp_path: Path, run: Run, workflow: Command) -> None:
     """With vacuum above it an interface has the work of adhesion of the periodic one, and its energy without the surfaces."""
-    write_study(tmp_path, calculations=[{"structures": ["Cu-Ni", "open"], "calculators": ["emt"], "properties": ["boundary"]}])
+    wanted = [{"structures": ["open"], "calculators": ["emt"], "properties": ["boundary"]}]
+    write_study(tmp_path, calculations=wanted, settings=QUICK)
     recipe = LAYERS | {"thickness_angstrom": [7, 7], "name": "open", "vacuum_angstrom": 12}
     (tmp_path / "mine/structures/open.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     done = run("snakemake", *workflow(), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    one, two = record(tmp_path, "open/emt/boundary"), record(tmp_path, "Cu-Ni/emt/boundary")
+    one, two = record(tmp_path, "open/emt/boundary"), record(planes, "Cu-Ni/emt/boundary")
     assert (one["boundaries"], two["boundaries"]) == (1, 2)
     assert one["work_of_adhesion_j_per_m2"] == pytest.approx(two["work_of_adhesion_j_per_m2"], abs=0.05)
     assert one["energy_j_per_m2"] == pytest.approx(two["energy_j_per_m2"], abs=0.05)
     assert one["excess_volume_angstrom"] is None
+
+
+def test_profile_of_vacancies(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """Every site of a boundary has its distance and energy, the sites make up the cell, and the report draws them."""
+    wanted = [{"structures": ["twin"], "calculators": ["emt"], "properties": ["segregation"]}]
+    write_study(tmp_path, calculations=wanted, settings=QUICK)
+    recipe = TILT | {"name": "twin", "plane": [1, 1, 1], "thickness_angstrom": 6}
+    (tmp_path / "mine/structures/twin.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    done = run("snakemake", *workflow(), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = record(tmp_path, "twin/emt/segregation")
+    assert sum(point["multiplicity"] for point in found["profile"]) == record(tmp_path, "twin/emt/relaxation")["atoms"]
+    assert found["lowest_energy_ev"] is not None
+    assert {"relaxed Cu", "site_1 Cu", "relaxed"} <= set(found["provenance"]["inputs_sha256"])
+    assert (tmp_path / "results/figures/twin-emt-segregation.svg").exists()
