@@ -235,13 +235,14 @@ def potential() -> Callable[[], Engine]:
 @pytest.mark.filterwarnings("ignore:Converting a tensor")
 def test_ionic_boundary_is_below_its_cleavage(potential: Callable[[], Engine]) -> None:
     """A boundary of an ionic crystal with a real potential: positive, below the cleavage energy, excess volume above zero."""
-    recipe = boundary_shelf().get("LiF-210-mirror")
+    recipe = boundary_shelf().get("LiF-210-mirror").model_copy(update={"thickness_angstrom": 6.0})
+    quick = PlanarSettings(fmax=0.05, shakes=0)
     phase = phase_shelf().get("LiF")
     engine = potential()
     part = Ingredient(phase, engine.relax_crystal(build_crystal(phase), fmax=0.005, stress_gpa=0.02))
     built = build_structure(recipe, {"LiF": part})
-    relaxed, record = planar_relaxation(built.atoms, [phase], engine, LOOSE, name=recipe.name)
-    found = boundary(relaxed, Surroundings(recipe, [part], engine, BoundarySettings(), LOOSE))
+    relaxed, record = planar_relaxation(built.atoms, [phase], engine, quick, name=recipe.name)
+    found = boundary(relaxed, Surroundings(recipe, [part], engine, BoundarySettings(), quick))
     assert not record.certificate.problems
     assert found.cleavage_energy_j_per_m2 is not None
     assert 0 < found.energy_j_per_m2 < found.cleavage_energy_j_per_m2
