@@ -10,10 +10,11 @@ from seiflow.library.tables import plane_text
 from seiflow.structures.build import Ingredient
 from seiflow.structures.heterograins import side
 from seiflow.structures.interface_proposals import Proposal, low_index_planes, propose
-from seiflow.structures.interface_registry import InterfaceCandidate, interface_candidates
+from seiflow.structures.interface_registry import interface_candidates
 from seiflow.structures.layers import Plane, checked_plane
 from seiflow.structures.matching import WIDER, WIDEST
 from seiflow.structures.planar_recipes import InterfaceRecipe
+from seiflow.structures.registry import Candidate
 
 EVERY = 1000
 """Matches of one pair of planes, more than there are."""
@@ -143,7 +144,7 @@ def chosen(fitting: Fits, number: int) -> Proposal:
     return fitting.proposals[number]
 
 
-def best_registry(fitting: Fits, number: int, name: str) -> InterfaceCandidate:
+def best_registry(fitting: Fits, number: int, name: str) -> Candidate[InterfaceRecipe]:
     """Return the interface of a match with the registry that the ionic model likes best.
 
     Args:

@@ -11,7 +11,6 @@ from seiflow.library.tables import plane_text
 from seiflow.structures.build import Ingredient, candidates
 from seiflow.structures.coincidence import mirror_sigma
 from seiflow.structures.grain_boundary import FIRST_CUBIC, grains_of
-from seiflow.structures.interface_registry import InterfaceCandidate
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe
 from seiflow.structures.registry import Candidate
 
@@ -88,7 +87,7 @@ def ingredients_of(library: Library, recipe: Searched, crystals: Sequence[Path])
 
 def best_registries(
     recipe: Searched, parts: dict[str, Ingredient], *, best: int = 5, step: float = 0.7, removed: int = 0
-) -> Sequence[Candidate | InterfaceCandidate]:
+) -> Sequence[Candidate[GrainBoundaryRecipe] | Candidate[InterfaceRecipe]]:
     """Return the best registries in the ionic model, the best first.
 
     Args:
@@ -130,7 +129,7 @@ HEADINGS = {
 }
 
 
-def row(number: int, found: Candidate | InterfaceCandidate) -> tuple[str, ...]:
+def row(number: int, found: Candidate[GrainBoundaryRecipe] | Candidate[InterfaceRecipe]) -> tuple[str, ...]:
     """Return what people are told of a registry, in the order of the headings of its kind."""
     recipe = found.recipe
     shift = "{:.3f} {:.3f}".format(*recipe.translation)
@@ -142,7 +141,7 @@ def row(number: int, found: Candidate | InterfaceCandidate) -> tuple[str, ...]:
     return (str(number), score, str(recipe.termination), recipe.faces or "unlike", shift, gap, str(recipe.removed), atoms)
 
 
-def as_json(number: int, found: Candidate | InterfaceCandidate) -> dict[str, object]:
+def as_json(number: int, found: Candidate[GrainBoundaryRecipe] | Candidate[InterfaceRecipe]) -> dict[str, object]:
     """Return a registry as JSON types."""
     return {
         "number": number,

@@ -9,7 +9,7 @@ from seiflow.structures.checks import Certificate, certify
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
 from seiflow.structures.imported import ImportedRecipe, build_imported
 from seiflow.structures.interface import Interface, build_interface
-from seiflow.structures.interface_registry import InterfaceCandidate, interface_candidates
+from seiflow.structures.interface_registry import interface_candidates
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.registry import Candidate, registry_candidates
@@ -102,7 +102,7 @@ def thicker(recipe: PlanarRecipe, by: float) -> PlanarRecipe:
 
 def candidates(
     recipe: PlanarRecipe, ingredients: Mapping[str, Ingredient], *, best: int, step: float, removed_max: int
-) -> Sequence[Candidate | InterfaceCandidate]:
+) -> Sequence[Candidate[GrainBoundaryRecipe] | Candidate[InterfaceRecipe]]:
     """Return the best registries of a boundary or interface in the ionic model; a slab has none.
 
     Args:

@@ -20,34 +20,18 @@ from seiflow.structures.ionic_model import CUTOFF, IonicModel, PairModel, ionic_
 from seiflow.structures.matching import Match
 from seiflow.structures.nets import HALF
 from seiflow.structures.planar_recipes import InterfaceRecipe
-from seiflow.structures.registry import GAPS, J_PER_M2, SAME_GAP, SAME_SCORE, translations
+from seiflow.structures.registry import GAPS, J_PER_M2, SAME_GAP, SAME_SCORE, Candidate, translations
 from seiflow.structures.slab import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ase import Atoms
     from numpy.typing import NDArray
 
     from seiflow.structures.build import Ingredient
 
 SAME_MATCH = 1e-5
 """Of strains, and of areas as a fraction."""
-
-
-@dataclass(frozen=True)
-class InterfaceCandidate:
-    """A registry worth computing.
-
-    Attributes:
-        recipe: The recipe with match, terminations, turned, translation and gap filled in.
-        score_j_per_m2: Energy of the interface with rigid grains in the cheap model.
-        atoms: The structure.
-    """
-
-    recipe: InterfaceRecipe
-    score_j_per_m2: float
-    atoms: "Atoms"
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class _Scale:
 
 def interface_candidates(
     recipe: InterfaceRecipe, parts: "tuple[Ingredient, Ingredient]", *, best: int = 5, step: float = 0.7
-) -> list[InterfaceCandidate]:
+) -> list[Candidate[InterfaceRecipe]]:
     """Return the best registries of an interface, the best first.
 
     Args:
@@ -177,8 +161,8 @@ def energy_of_pairs(
     return totals / len(interfaces)
 
 
-def _distinct(found: list[_Found], parts: "tuple[Ingredient, Ingredient]", best: int) -> list[InterfaceCandidate]:
-    kept: list[InterfaceCandidate] = []
+def _distinct(found: list[_Found], parts: "tuple[Ingredient, Ingredient]", best: int) -> list[Candidate[InterfaceRecipe]]:
+    kept: list[Candidate[InterfaceRecipe]] = []
     phases = [part.recipe for part in parts]
     for item in found:
         if len(kept) == best:
@@ -189,7 +173,7 @@ def _distinct(found: list[_Found], parts: "tuple[Ingredient, Ingredient]", best:
         atoms = assembled(item.recipe, item.grains, gap)
         if not inspect(atoms, phases, owners=atoms.arrays["grain"].tolist()).problems:
             recipe = InterfaceRecipe.model_validate(item.recipe.model_dump())
-            kept.append(InterfaceCandidate(recipe, item.score, atoms))
+            kept.append(Candidate(recipe, item.score, atoms))
     if not kept:
         names = " and ".join(part.recipe.name for part in parts)
         message = f"{names}: no registry gives a sound structure; refine the grid of translations or choose other planes"
@@ -197,7 +181,7 @@ def _distinct(found: list[_Found], parts: "tuple[Ingredient, Ingredient]", best:
     return kept
 
 
-def _the_same(found: _Found, kept: InterfaceCandidate) -> bool:
+def _the_same(found: _Found, kept: Candidate[InterfaceRecipe]) -> bool:
     """Tell whether two registries differ by symmetry only: to the last digit the model finds them equal."""
     close = abs(found.score - kept.score_j_per_m2) < SAME_SCORE
     return close and abs((found.recipe.gap_angstrom or 0.0) - (kept.recipe.gap_angstrom or 0.0)) < SAME_GAP

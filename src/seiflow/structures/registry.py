@@ -8,7 +8,7 @@ stay rigid. A cheap model ranks what is found; the best few, each a different st
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from seiflow.structures.grain_boundary import angle_of, grains_of, least_distanc
 from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
 from seiflow.structures.layers import Layers, layers
 from seiflow.structures.nets import HALF
-from seiflow.structures.planar_recipes import SMALLEST_GAP, GrainBoundaryRecipe
+from seiflow.structures.planar_recipes import SMALLEST_GAP, GrainBoundaryRecipe, InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.removal import removals
 from seiflow.structures.slab import terminations
@@ -46,17 +46,20 @@ J_PER_M2 = 16.0217663
 """Of one eV/Å²."""
 
 
+Recipe = TypeVar("Recipe", GrainBoundaryRecipe, InterfaceRecipe)
+
+
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Generic[Recipe]):
     """A registry worth computing.
 
     Attributes:
-        recipe: The recipe with termination, faces, translation, gap and removed formula units filled in.
+        recipe: The recipe with all that was searched filled in: terminations, translation, gap and the like.
         score_j_per_m2: Energy of the boundary with rigid grains in the cheap model.
         atoms: The structure.
     """
 
-    recipe: GrainBoundaryRecipe
+    recipe: Recipe
     score_j_per_m2: float
     atoms: "Atoms"
 
@@ -79,7 +82,7 @@ def registry_candidates(
     best: int = 5,
     step: float = 0.7,
     removed_max: int = 0,
-) -> list[Candidate]:
+) -> list[Candidate[GrainBoundaryRecipe]]:
     """Return the best registries of a boundary, the best first.
 
     Args:
@@ -178,8 +181,8 @@ def energy_across(
 
 
 def _thinned(
-    candidate: Candidate, phase: PhaseRecipe, crystal: "Atoms", model: IonicModel, removed_max: int
-) -> "Iterator[Candidate]":
+    candidate: Candidate[GrainBoundaryRecipe], phase: PhaseRecipe, crystal: "Atoms", model: IonicModel, removed_max: int
+) -> "Iterator[Candidate[GrainBoundaryRecipe]]":
     """Yield a registry with one, two, … formula units less at each boundary, each at its best gap.
 
     The gaps tried go from a little more than that of the whole boundary down to a little less than what the units leave empty.
@@ -190,7 +193,7 @@ def _thinned(
     freed = crystal.get_volume() / len(crystal) * sum(phase.composition.values()) / grains.area
     layer = round(layers(crystal, candidate.recipe.plane, phase.polyatomic).spacing / freed)
     steps = int(np.ceil(removed_max * freed / GAP_STEP)) + 1
-    tried: list[list[Candidate]] = [[] for _ in range(removed_max)]
+    tried: list[list[Candidate[GrainBoundaryRecipe]]] = [[] for _ in range(removed_max)]
     for step in range(-steps, 2):
         gap = round((candidate.recipe.gap_angstrom or 0.0) + step * GAP_STEP, 3)
         if gap < SMALLEST_GAP:
@@ -214,7 +217,7 @@ def _thinned(
         yield from itertools.islice((item for item in items if not inspect(item.atoms, phase).problems), 1)
 
 
-def _among(item: Candidate, kept: list[Candidate]) -> bool:
+def _among(item: Candidate[GrainBoundaryRecipe], kept: list[Candidate[GrainBoundaryRecipe]]) -> bool:
     found = item.recipe.gap_angstrom or 0.0, item.recipe.removed
     return any(
         abs(item.score_j_per_m2 - other.score_j_per_m2) < SAME_SCORE
@@ -224,14 +227,16 @@ def _among(item: Candidate, kept: list[Candidate]) -> bool:
     )
 
 
-def _the_same(found: _Found, kept: Candidate) -> bool:
+def _the_same(found: _Found, kept: Candidate[GrainBoundaryRecipe]) -> bool:
     """Tell whether two registries differ by symmetry only: to the last digit the model finds them equal."""
     close = abs(found.score - kept.score_j_per_m2) < SAME_SCORE
     return close and abs(found.gap - (kept.recipe.gap_angstrom or 0.0)) < SAME_GAP
 
 
-def _distinct(found: list[_Found], recipe: GrainBoundaryRecipe, phase: PhaseRecipe, best: int) -> list[Candidate]:
-    kept: list[Candidate] = []
+def _distinct(
+    found: list[_Found], recipe: GrainBoundaryRecipe, phase: PhaseRecipe, best: int
+) -> list[Candidate[GrainBoundaryRecipe]]:
+    kept: list[Candidate[GrainBoundaryRecipe]] = []
     for item in found:
         if len(kept) == best:
             break
