@@ -282,5 +282,5 @@ def test_profile_of_vacancies(tmp_path: Path, run: Run, workflow: Command) -> No
     found = record(tmp_path, "twin/emt/segregation")
     assert sum(point["multiplicity"] for point in found["profile"]) == record(tmp_path, "twin/emt/relaxation")["atoms"]
     assert found["lowest_energy_ev"] is not None
-    assert {"relaxed Cu", "site_1 Cu", "relaxed"} <= set(found["provenance"]["inputs_sha256"])
+    assert {"relaxed Cu", "Cu_1", "relaxed"} <= set(found["provenance"]["inputs_sha256"])
     assert (tmp_path / "results/figures/twin-emt-segregation.svg").exists()

@@ -16,6 +16,8 @@ from seiflow.properties.segregation import (
     BulkVacancy,
     Segregation,
     SiteVacancy,
+    bulk_vacancy,
+    expansion_near,
     segregation,
     site_vacancy,
     sites,
@@ -28,6 +30,7 @@ from seiflow.structures.bulk import build_crystal
 from seiflow.structures.defect_sites import DefectSite, defect_supercell
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe
 from seiflow.structures.space_group import operations, permutation
+from seiflow.structures.supercell import image_distance
 
 SETTINGS = SegregationSettings(image_distance=7.0, fmax=0.01)
 
@@ -147,6 +150,20 @@ def test_vacancy_that_does_not_stay_is_no_vacancy_there() -> None:
 
 def _nothing() -> dict[str, float]:
     return {"largest_displacement_angstrom": 2.0, "largest_force_ev_per_angstrom": 0.0}
+
+
+def test_reference_has_as_many_atoms() -> None:
+    """The crystal's cell has about as many atoms as asked for, its images are apart, and its vacancy is that of plain ASE."""
+    crystal = copper().copy()
+    crystal.calc = copper().calc
+    crystal.set_constraint()
+    for wanted in (32, 100, 256, 500):
+        expansion = expansion_near(crystal, wanted, 7.0)
+        assert image_distance(np.diag(expansion) @ np.asarray(crystal.cell)) >= 7.0
+        assert 4 * int(np.prod(expansion)) == pytest.approx(wanted, rel=0.15)
+    found = bulk_vacancy("Cu", crystal, "Cu", 108, Engine(EMT()), SETTINGS)
+    assert found.atoms == 108
+    assert found.energy_ev == pytest.approx(bulk().energy_ev, abs=2e-3)
 
 
 def test_thin_or_strained_grains_are_told() -> None:

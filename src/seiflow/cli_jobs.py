@@ -33,7 +33,6 @@ def add_jobs(commands: "Commands") -> None:
     segregation = _relaxed(_job(commands, "segregation", "energies of vacancies against distance from a plane", _segregation))
     segregation.add_argument("--crystals", type=Path, nargs="+", required=True, help="relaxed crystals of the phases, in order")
     segregation.add_argument("--sites", type=Path, nargs="+", required=True, help="records of the vacancies at all sites")
-    segregation.add_argument("--bulk", type=Path, nargs="+", required=True, help="records of the vacancies of the phases")
     site = _relaxed(_job(commands, "site-vacancy", "relax the vacancy at one site near a plane", _site_vacancy))
     site.add_argument("--site", required=True, help="name of the site")
     site.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
@@ -161,7 +160,7 @@ def _site_vacancy(options: argparse.Namespace) -> None:
 def _segregation(options: argparse.Namespace) -> None:
     from seiflow.jobs.segregation import segregation
 
-    segregation(_task(options), options.relaxed, options.sites, options.crystals, options.bulk)
+    segregation(_task(options), options.relaxed, options.sites, options.crystals)
 
 
 def _elasticity(options: argparse.Namespace) -> None:

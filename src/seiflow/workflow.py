@@ -78,10 +78,6 @@ class Plan:
         recipe = self._recipe(wildcards)
         return [] if recipe.kind == "phase" else [str(self.study.phases.path(name)) for name in phases_of(recipe)]
 
-    def phases(self, wildcards: Wildcards) -> tuple[str, ...]:
-        """Return the names of the phases that a structure is built from."""
-        return self._recipe(wildcards).ingredients
-
     def crystals(self, wildcards: Wildcards) -> list[str]:
         """Return the relaxed crystals that a structure is built from; none for a phase."""
         return [f"{self.results}/{name}/{wildcards.calculator}/relaxed.extxyz" for name in self._recipe(wildcards).ingredients]

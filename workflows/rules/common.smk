@@ -57,17 +57,3 @@ def site_records(wildcards):
         structure=wildcards.structure, calculator=wildcards.calculator
     ).output[0]
     return expand(f"{PAIR}/sites/{{site}}.json", site=site_names(sites), **wildcards)
-
-
-def bulk_vacancy_records(wildcards):
-    """Records of the vacancies of the phases that a boundary is made of."""
-    records = []
-    for phase in PLAN.phases(wildcards):
-        pair = {"structure": phase, "calculator": wildcards.calculator}
-        network = checkpoints.hops.get(**pair).output[0]
-        records += expand(
-            f"{PAIR}/vacancies/{{site}}.json",
-            site=names_in(network, "sites", "site"),
-            **pair,
-        )
-    return records

@@ -56,14 +56,17 @@ rule segregation:
         relaxed=f"{PAIR}/relaxed.extxyz",
         crystals=PLAN.crystals,
         sites=site_records,
-        bulk=bulk_vacancy_records,
     output:
         f"{PAIR}/segregation.json",
     log:
         f"{PAIR}/logs/segregation.log",
+    benchmark:
+        f"{PAIR}/logs/segregation.tsv"
     conda:
         "../envs/seiflow.yml"
     threads: 1
+    resources:
+        mem_mb=PLAN.memory,
     params:
         settings=PLAN.settings("segregation"),
     message:
@@ -71,4 +74,4 @@ rule segregation:
     shell:
         "seiflow segregation --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --crystals {input.crystals:q} --sites {input.sites:q}"
-        " --bulk {input.bulk:q} --output {output:q} --log {log:q}"
+        " --output {output:q} --log {log:q}"

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seiflow.errors import InputError
 from seiflow.jobs.task import Task, read_structure, write_structures
 from seiflow.records import read_record
 from seiflow.structures.recipes import PhaseRecipe
-
-if TYPE_CHECKING:
-    from seiflow.properties.segregation import BulkVacancy
 
 
 def sites(task: Task, relaxed: Path) -> None:
@@ -40,7 +36,7 @@ def site_vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     step.finish(result)
 
 
-def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals: Sequence[Path], bulk: Sequence[Path]) -> None:
+def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals: Sequence[Path]) -> None:
     """Record the profile.
 
     Args:
@@ -48,28 +44,30 @@ def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals:
         relaxed: The boundary or interface.
         site_files: Records of the vacancies at its sites.
         crystals: Relaxed crystals of its phases.
-        bulk: Records of the vacancies of these phases.
     """
-    from seiflow.properties.segregation import SiteVacancy
+    from seiflow.properties.segregation import SiteVacancy, bulk_vacancy
     from seiflow.properties.segregation import segregation as compute
     from seiflow.properties.segregation import sites as find
 
     inputs = {"relaxed": relaxed} | {path.stem: path for path in site_files}
     inputs |= {f"{path.stem} {path.parent.parent.name}": path for path in crystals}
-    inputs |= {f"{path.stem} {path.parent.parent.parent.name}": path for path in bulk}
-    step = task.step(inputs, task.settings.segregation)
+    settings = task.settings.segregation
+    step = task.step(inputs, settings)
     if step.found():
         return
-    atoms = read_structure(relaxed)
-    found = find(atoms, mobile_species(task.phases), task.settings.segregation)
+    atoms, species = read_structure(relaxed), mobile_species(task.phases)
+    found = find(atoms, species, settings)
     records = [read_record(path) for path in site_files]
     vacancies = {
         record["site"]: SiteVacancy(**{name: record[name] for name in SiteVacancy.__dataclass_fields__}) for record in records
     }
-    evaluations = sum(record["force_evaluations"] for record in records)
+    bulk = [
+        bulk_vacancy(phase.name, read_structure(crystal), species, found.atoms, task.engine, settings)
+        for phase, crystal in zip(task.phases, crystals, strict=True)
+    ]
     boundary_energy = atoms.get_potential_energy() * found.atoms / len(atoms)
-    references = [_bulk(phase, crystal, bulk) for phase, crystal in zip(task.phases, crystals, strict=True)]
-    step.finish(compute(found, boundary_energy, vacancies, references), evaluations)
+    result = compute(found, boundary_energy, vacancies, bulk)
+    step.finish(result, task.engine.force_evaluations + sum(record["force_evaluations"] for record in records))
 
 
 def mobile_species(phases: Sequence[PhaseRecipe]) -> str:
@@ -85,14 +83,3 @@ def mobile_species(phases: Sequence[PhaseRecipe]) -> str:
         message = f"the phases name no common mobile species ({told})"
         raise InputError(message)
     return species
-
-
-def _bulk(phase: PhaseRecipe, crystal: Path, records: Sequence[Path]) -> "BulkVacancy":
-    """Return the most stable vacancy of a phase, from the records that lie in its folder."""
-    from seiflow.properties.segregation import BulkVacancy
-
-    atoms = read_structure(crystal)
-    own = [read_record(path) for path in records if path.parent.parent == crystal.parent]
-    lowest = min(own, key=lambda record: record["energy_ev"])
-    number = len(lowest["displacements_angstrom"])
-    return BulkVacancy(phase.name, lowest["energy_ev"] - atoms.get_potential_energy() * number / len(atoms), number)

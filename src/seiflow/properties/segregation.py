@@ -4,18 +4,22 @@ For a site s of the mobile ion, in a supercell of the relaxed boundary and in on
 
     E_seg(s) = [E_vac(s) − E_boundary] − [E_vac(bulk) − E_bulk]
 
-so the ion taken out goes to the same place in both, and no reservoir is needed. Negative: vacancies gather there. Sites that the
-symmetry of the boundary makes equal are computed once. Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline
-Materials, Oxford University Press (1995), ch. 7.
+so the ion taken out goes to the same place in both, and no reservoir is needed. Negative: vacancies gather there. A neutral vacancy
+leaves a hole behind, whose energy in a potential without charges depends on the size of the cell (0.6 eV between 64 and 216
+atoms of LiF with CHGNet), so both cells have about as many atoms. Sites that the symmetry of the boundary makes equal are computed
+once. Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline Materials, Oxford University Press (1995), ch. 7.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seiflow.errors import PhysicsError
 from seiflow.structures.defect_sites import DefectSite, DefectSupercell, defect_supercell
+from seiflow.structures.supercell import image_distance
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,6 +35,9 @@ SHAKE = 0.01
 
 BULK_LIKE_EV = 0.05
 """By how much the farthest site of a grain may differ from the bulk before that is told."""
+
+NEARLY_AS_MANY = 0.15
+"""By which share the number of atoms of two cells may differ."""
 
 CHARGE_STATE = "neutral cell"
 
@@ -114,6 +121,7 @@ class Segregation:
         charge_state: What charge the calculator sees.
         image_distance_angstrom: Between images of a vacancy.
         lowest_energy_ev: Of all sites where the vacancy stays; null if there is none.
+        bulk: The vacancies of the phases that energies are counted from.
         profile: By distance.
         farthest: One for each grain.
         warnings: Sentences on what may spoil the result.
@@ -123,6 +131,7 @@ class Segregation:
     charge_state: str
     image_distance_angstrom: float
     lowest_energy_ev: float | None
+    bulk: tuple[BulkVacancy, ...]
     profile: tuple[ProfilePoint, ...]
     farthest: tuple[Farthest, ...]
     warnings: tuple[str, ...]
@@ -164,6 +173,48 @@ def site_vacancy(
     return result, relaxed
 
 
+def bulk_vacancy(
+    phase: str, crystal: "Atoms", species: str, atoms: int, engine: "Engine", settings: "SegregationSettings"
+) -> BulkVacancy:
+    """Return the most stable vacancy of a crystal, in a supercell of about so many atoms.
+
+    Args:
+        phase: Its name.
+        crystal: Relaxed, with its energy.
+        species: What is taken out.
+        atoms: About how many the supercell holds.
+        engine: Relaxes.
+        settings: As for the sites of the boundary.
+
+    Raises:
+        PhysicsError: if no vacancy stays at its site.
+    """
+    expansion = expansion_near(crystal, atoms, settings.image_distance)
+    sites_found = defect_supercell(crystal, species=species, image_distance=settings.image_distance).sites
+    supercell = crystal.repeat(expansion)
+    cell = DefectSupercell(supercell, expansion, image_distance(supercell.cell), sites_found)
+    perfect = crystal.get_potential_energy() * len(supercell) / len(crystal)
+    energies = [site_vacancy(cell, site, engine, settings)[0].energy_ev for site in sites_found]
+    known = [energy for energy in energies if energy is not None]
+    if not known:
+        message = f"{phase}: no vacancy of {species} stays at its site in the crystal; there is nothing to count from"
+        raise PhysicsError(message)
+    return BulkVacancy(phase, min(known) - perfect, len(supercell))
+
+
+def expansion_near(crystal: "Atoms", atoms: int, distance: float) -> tuple[int, int, int]:
+    """Return how often to repeat a crystal for about so many atoms, images at least a distance (Å) apart and as far as can be."""
+    side = max(distance, (atoms / len(crystal)) ** (1 / 3) * float(crystal.cell.lengths().max()))
+    choices = []
+    for a, b, c in itertools.product(*(range(1, int(np.ceil(2 * side / length)) + 1) for length in crystal.cell.lengths())):
+        grown = np.diag((a, b, c)) @ np.asarray(crystal.cell)
+        apart = image_distance(grown)
+        off = abs(len(crystal) * a * b * c / atoms - 1)
+        if apart >= distance:
+            choices.append((max(off, NEARLY_AS_MANY), -round(apart, 3), round(float(np.linalg.norm(grown)), 3), (a, b, c)))
+    return min(choices)[3]
+
+
 def segregation(
     found: Sites, boundary_energy: float, vacancies: Mapping[str, SiteVacancy], bulk: Sequence[BulkVacancy]
 ) -> Segregation:
@@ -190,6 +241,7 @@ def segregation(
         charge_state=CHARGE_STATE,
         image_distance_angstrom=found.image_distance_angstrom,
         lowest_energy_ev=min(known, default=None),
+        bulk=tuple(bulk),
         profile=tuple(points),
         farthest=farthest,
         warnings=tuple(_warnings(points, farthest)),
