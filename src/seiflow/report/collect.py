@@ -13,9 +13,20 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
-from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, PlanarRelaxation, Record, Registry, Relaxation
+from seiflow.report.views import (
+    Boundary,
+    Defects,
+    Elasticity,
+    Hop,
+    Migration,
+    Phonons,
+    PlanarRelaxation,
+    Record,
+    Registry,
+    Relaxation,
+)
 
-KNOWN = frozenset({"relaxation", "boundary", "elasticity", "phonons", "migration"})
+KNOWN = frozenset({"relaxation", "boundary", "elasticity", "phonons", "migration", "defects"})
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -28,7 +39,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration or boundary.
+        name: relaxation, elasticity, phonons, migration, defects or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -68,6 +79,7 @@ class Case:
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
+    defects: Defects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
 
@@ -81,6 +93,7 @@ class Case:
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration,
+            "defects": self.defects,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
@@ -119,6 +132,7 @@ def _gather(
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
+        defects=reader.final("defects", Defects) if "defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked else (),
         kind=kind,
     )
