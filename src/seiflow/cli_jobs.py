@@ -43,6 +43,10 @@ def add_jobs(commands: "Commands") -> None:
         ("hops", "symmetry-distinct hops of a relaxed crystal", _hops),
     ):
         _relaxed(_job(commands, name, help_text, run))
+    defects = _relaxed(_job(commands, "defects", "energies of point defects of a relaxed crystal", _defects))
+    defects.add_argument(
+        "--reservoir", type=Path, nargs="*", default=[], help="record of the relaxed element that lone defects are counted from"
+    )
     vacancy = _relaxed(_job(commands, "vacancy", "relax the vacancy at one site", _vacancy))
     vacancy.add_argument("--site", required=True, help="name of the site")
     vacancy.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
@@ -173,6 +177,12 @@ def _phonons(options: argparse.Namespace) -> None:
     from seiflow.jobs.crystal import phonons
 
     phonons(_task(options), options.relaxed)
+
+
+def _defects(options: argparse.Namespace) -> None:
+    from seiflow.jobs.crystal import defects
+
+    defects(_task(options), options.relaxed, *options.reservoir[:1])
 
 
 def _hops(options: argparse.Namespace) -> None:

@@ -2,17 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from seiflow.shelves import phases_of
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.study import Job, Study
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 RELAXATIONS = {"relaxation": 30, "elasticity": 40}
 """Typical force evaluations in the unit cell."""
 
 SUPERCELL = {"vacancy": 25, "hop": 120}
 """Typical force evaluations in the supercell, each."""
+
+DEFECT = 40
+"""Typical force evaluations of one cell with point defects."""
 
 REGISTRY = 20
 """Typical force evaluations of one registry."""
@@ -68,7 +75,23 @@ def _work(study: Study, job: Job) -> _Work:
         network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
         work_of = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
         return _Work(2 + len(network.sites) + len(network.hops), work_of, network.atoms)
+    if job.name == "defects":
+        return _defects(recipe, atoms, job)
     from seiflow.properties.phonons import displace, displaced_structures
 
     displaced = displaced_structures(displace(atoms, job.settings.phonons))
     return _Work(1, len(displaced), len(displaced[0]))
+
+
+def _defects(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
+    from seiflow.properties.defects.arrangements import schottky_sets
+    from seiflow.properties.defects.defects import supercells
+
+    settings = job.settings.defects
+    host, larger = supercells(atoms, recipe, settings)
+    frenkel = 0
+    if recipe.mobile:
+        frenkel = len(host.distinct(recipe.mobile)) + min(settings.interstitials, len(host.sites(recipe.mobile))) + settings.pairs
+    cells = frenkel * (2 if settings.anion else 1) + len(schottky_sets(host))
+    times = 1 if larger is None else 1 + len(larger.atoms) / len(host.atoms)
+    return _Work(1, round(DEFECT * cells * times), len(host.atoms))

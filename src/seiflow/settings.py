@@ -65,6 +65,21 @@ class PhononSettings(Settings):
     )
 
 
+class DefectSettings(Settings):
+    """Point defects in neutral, stoichiometric sets: Frenkel pairs and Schottky sets."""
+
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of a defect, Å")
+    larger_image_distance: Positive | None = Field(
+        None,
+        description="compute all once more in a supercell with images this far apart, Å, to see what changes; null leaves it",
+    )
+    fmax: Positive = Field(0.02, description="largest force on an atom of a relaxed cell, eV/Å")
+    max_steps: int = Field(300, gt=0, description="optimiser steps for each cell")
+    pairs: int = Field(3, ge=2, le=20, description="vacancy and interstitial pairs, from the nearest that stays to the farthest")
+    interstitials: int = Field(3, ge=1, description="interstitial sites tried, those with the largest radius first")
+    anion: bool = Field(default=False, description="also Frenkel pairs of the anion, where it is a single ion")
+
+
 class PlanarSettings(Settings):
     """Relaxation of a boundary or interface (ions, and the cell along the normal of the plane) or a slab (ions)."""
 
@@ -117,6 +132,7 @@ class PropertySettings(Settings):
     elasticity: ElasticitySettings = ElasticitySettings()
     migration: MigrationSettings = MigrationSettings()
     phonons: PhononSettings = PhononSettings()
+    defects: DefectSettings = DefectSettings()
     planar: PlanarSettings = PlanarSettings()
     registry: RegistrySettings = RegistrySettings()
     boundary: BoundarySettings = BoundarySettings()

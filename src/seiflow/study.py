@@ -20,7 +20,7 @@ from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
 
-PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "boundary", "segregation"]
+PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "defects", "boundary", "segregation"]
 
 Names = Annotated[list[str], Field(min_length=1)]
 Problem = tuple[Location, str]
@@ -58,7 +58,7 @@ class StudyConfig(BaseModel):
 
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
-    "phase": frozenset({"relaxation", "elasticity", "migration", "phonons"}),
+    "phase": frozenset({"relaxation", "elasticity", "migration", "phonons", "defects"}),
     "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
     "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
     "slab": frozenset({"relaxation", "boundary"}),
@@ -143,6 +143,15 @@ class Study:
         for phase, name in itertools.product(self.structures.get(job.structure).ingredients, names):
             yield Job(phase, job.calculator, name, job.settings, "phase")
 
+    def reservoir(self, structure: str, calculator: str) -> str | None:
+        """Return the phase that is the element of a structure's mobile ion, if one is relaxed with a calculator."""
+        recipe = self.structures.get(structure)
+        phases = sorted(
+            {job.structure for job in self.jobs if job.calculator == calculator and job.kind == "phase"} - {structure}
+        )
+        mobile = recipe.mobile if isinstance(recipe, PhaseRecipe) else None
+        return next((name for name in phases if mobile is not None and self.phases.get(name).formula == mobile), None)
+
     def settings(self, structure: str, calculator: str) -> PropertySettings:
         """Return the settings for a structure with a calculator."""
         return next(job.settings for job in self.jobs if (job.structure, job.calculator) == (structure, calculator))
@@ -197,6 +206,10 @@ class Study:
                 from seiflow.properties.migration.network import percolating_cutoff
 
                 percolating_cutoff(built.atoms, recipe.mobile, cutoff)
+            if "defects" in block.properties and isinstance(recipe, PhaseRecipe):
+                from seiflow.properties.defects.defects import supercells
+
+                supercells(built.atoms, recipe, settings.defects)
         except SeiflowError as error:
             message = str(error)
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"

@@ -88,6 +88,11 @@ class Plan:
         names = recipe.ingredients if recipe.kind == "interface" else ()
         return [f"{self.results}/{name}/{wildcards.calculator}/elasticity.json" for name in names]
 
+    def reservoir(self, wildcards: Wildcards) -> list[str]:
+        """Return the record of the relaxed element that lone defects are counted from; none if the study has no such phase."""
+        name = self.study.reservoir(wildcards.structure, wildcards.calculator)
+        return [] if name is None else [f"{self.results}/{name}/{wildcards.calculator}/relaxation.json"]
+
     def start(self, wildcards: Wildcards) -> str:
         """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built."""
         name = "registered" if self._recipe(wildcards).ingredients else "built"

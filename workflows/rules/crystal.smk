@@ -47,3 +47,29 @@ rule phonons:
     shell:
         "seiflow phonons --structure {input.structure:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
+
+
+rule defects:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+        reservoir=PLAN.reservoir,
+    output:
+        f"{PAIR}/defects.json",
+    log:
+        f"{PAIR}/logs/defects.log",
+    benchmark:
+        f"{PAIR}/logs/defects.tsv"
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("defects"),
+    message:
+        "point defects of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow defects --structure {input.structure:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --reservoir {input.reservoir:q} --output {output:q} --log {log:q}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from seiflow.errors import InputError
 from seiflow.jobs.task import Step, Task, read_structure, stamped, write_structures
+from seiflow.records import read_record
 from seiflow.shelves import load_recipe, load_structure
 from seiflow.structures.recipes import PhaseRecipe
 
@@ -64,3 +65,26 @@ def phonons(task: Task, relaxed: Path) -> None:
     step = task.step({"relaxed": relaxed}, task.settings.phonons)
     if not step.found():
         step.finish(compute(read_structure(relaxed), task.engine, task.settings.phonons))
+
+
+def defects(task: Task, relaxed: Path, reservoir: Path | None = None) -> None:
+    """Record the energies of point defects of a relaxed crystal.
+
+    Args:
+        task: The job.
+        relaxed: The crystal.
+        reservoir: Record of the relaxed element that lone defects of the mobile ion are counted from.
+    """
+    from seiflow.properties.defects.defects import Reservoir
+    from seiflow.properties.defects.defects import defects as compute
+
+    inputs = {"relaxed": relaxed} | ({"reservoir": reservoir} if reservoir else {})
+    step = task.step(inputs, task.settings.defects)
+    if step.found():
+        return
+    (phase,) = task.phases
+    element = None
+    if reservoir:
+        record = read_record(reservoir)
+        element = Reservoir(str(record["structure"]), float(record["energy_ev"]) / int(record["atoms"]))
+    step.finish(compute(read_structure(relaxed), phase, task.engine, task.settings.defects, element))

@@ -4,10 +4,10 @@ For a site s of the mobile ion, in a supercell of the relaxed boundary and in on
 
     E_seg(s) = [E_vac(s) − E_boundary] − [E_vac(bulk) − E_bulk]
 
-so the ion taken out goes to the same place in both, and no reservoir is needed. Negative: vacancies gather there. A neutral vacancy
-leaves a hole behind, whose energy in a potential without charges depends on the size of the cell (0.6 eV between 64 and 216
-atoms of LiF with CHGNet), so both cells have about as many atoms. Sites that the symmetry of the boundary makes equal are computed
-once. Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline Materials, Oxford University Press (1995), ch. 7.
+so the ion taken out goes to the same place in both, and no reservoir is needed. Negative: vacancies gather there. A neutral
+vacancy leaves a hole behind, whose energy in a potential without charges depends on the size of the cell (0.6 eV between 64 and
+216 atoms of LiF with CHGNet), so both cells have about as many atoms. Sites that the symmetry of the boundary makes equal are
+computed once. Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline Materials, Oxford University Press (1995).
 """
 
 import itertools

@@ -15,6 +15,7 @@ from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
 from seiflow.report.views import (
     Boundary,
+    Defects,
     Elasticity,
     Hop,
     Migration,
@@ -26,7 +27,7 @@ from seiflow.report.views import (
     Segregation,
 )
 
-KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration"})
+KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -39,7 +40,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration or boundary.
+        name: relaxation, elasticity, phonons, migration, defects or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -80,6 +81,7 @@ class Case:
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
+    defects: Defects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
 
@@ -94,6 +96,7 @@ class Case:
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration,
+            "defects": self.defects,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
@@ -133,6 +136,7 @@ def _gather(
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
+        defects=reader.final("defects", Defects) if "defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked else (),
         kind=kind,
     )

@@ -5,42 +5,10 @@ from dataclasses import dataclass
 
 from seiflow.report.collect import Case
 from seiflow.report.references import Reference, deviation, find
-from seiflow.report.views import Boundary, Elasticity, Hop, Migration, Phonons, Record, Relaxation
-from seiflow.report.wording import KINDS, Number, kind, show, signed_percent, unit_of
+from seiflow.report.views import Boundary, DefectEnergies, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.wording import KINDS, LABELS, Number, kind, show, signed_percent, unit_of
 
 References = dict[str, tuple[Reference, ...]]
-
-LABELS = {
-    "lattice_a_angstrom": "a",
-    "lattice_b_angstrom": "b",
-    "lattice_c_angstrom": "c",
-    "lattice_beta_degree": "β",
-    "grain_boundary_energy_j_per_m2": "Grain-boundary energy",
-    "interface_energy_j_per_m2": "Interface energy",
-    "work_of_adhesion_j_per_m2": "Work of adhesion",
-    "cleavage_energy_j_per_m2": "Cleavage energy",
-    "strain_energy_j_per_m2": "Strain energy",
-    "excess_volume_angstrom": "Excess volume per area",
-    "lowest_segregation_energy_ev": "Lowest vacancy, vs bulk",
-    "segregation_energy_ev": "Vacancy vs bulk,",
-    "surface_energy_j_per_m2": "Surface energy",
-    "change_j_per_m2": "Change, thicker grains",
-    "bulk_modulus_gpa": "Bulk modulus K",
-    "shear_modulus_gpa": "Shear modulus G",
-    "young_modulus_gpa": "Young's modulus E",
-    "young_modulus_min_gpa": "E, softest direction",
-    "young_modulus_max_gpa": "E, stiffest direction",
-    "poisson_ratio": "Poisson ratio",
-    "pugh_ratio": "Pugh ratio",
-    "universal_anisotropy": "Universal anisotropy",
-    "percolation_barrier_ev": "Percolation along",
-    "percolation_barrier_1d_ev": "Percolation, 1D",
-    "percolation_barrier_2d_ev": "Percolation, 2D",
-    "percolation_barrier_3d_ev": "Percolation, 3D",
-    "barrier_forward_ev": "Hop",
-    "heat_capacity_300k_j_per_mol_k": "Heat capacity Cv(300 K)",
-    "max_frequency_thz": "Highest frequency",
-}
 
 MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
 
@@ -100,6 +68,8 @@ def quantities(case: Case) -> Iterator[Quantity]:
     if case.phonons:
         yield from _phonons(case.phonons)
     yield from _migration(case.migration, case.hops)
+    if case.defects:
+        yield from _defects(case.defects)
     for name, record in case.records.items():
         yield Quantity(f"converged[{name}]", record.converged)
         yield Quantity(f"force_evaluations[{name}]", record.force_evaluations)
@@ -173,6 +143,20 @@ def _migration(record: Migration | None, hops: tuple[Hop, ...]) -> Iterator[Quan
         yield Quantity("cutoff_angstrom", record.cutoff_angstrom)
 
 
+def _defects(record: Defects) -> Iterator[Quantity]:
+    for name in (*DefectEnergies.model_fields, "vacancy_energy_ev", "interstitial_energy_ev"):
+        yield Quantity(name, getattr(record, name))
+    for disorder in (record.frenkel, record.anion_frenkel):
+        for number, item in enumerate(disorder.pairs if disorder else (), start=1):
+            which = f"[{disorder.species if disorder else ''}_{number}]"
+            yield Quantity(f"defect_pair_energy_ev{which}", item.formation_energy_ev)
+            yield Quantity(f"defect_pair_separation_angstrom{which}", item.separation_angstrom)
+    for name, change in record.larger.change if record.larger else ():
+        yield Quantity(f"defect_larger_cell_change_ev[{LABELS[name]}]", change)
+    yield Quantity("defect_image_distance_angstrom", record.image_distance_angstrom)
+    yield Quantity("defect_atoms", record.atoms)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A computed number beside one published value, or beside none."""
@@ -242,7 +226,14 @@ def is_cubic(record: Elasticity, tolerance: float = 0.02) -> bool:
 
 def summary_keys(case: Case) -> list[str]:
     """Return the keys of the numbers that a reader looks for first."""
-    return [*_lattice_keys(case), *_boundary_keys(case), *_modulus_keys(case), *_barrier_keys(case), *_phonon_keys(case)]
+    return [
+        *_lattice_keys(case),
+        *_boundary_keys(case),
+        *_modulus_keys(case),
+        *_barrier_keys(case),
+        *_defect_keys(case),
+        *_phonon_keys(case),
+    ]
 
 
 def _lattice_keys(case: Case) -> list[str]:
@@ -290,3 +281,11 @@ def _barrier_keys(case: Case) -> list[str]:
 
 def _phonon_keys(case: Case) -> list[str]:
     return ["max_frequency_thz", "heat_capacity_300k_j_per_mol_k"] if case.phonons else []
+
+
+def _defect_keys(case: Case) -> list[str]:
+    found = case.defects
+    if found is None:
+        return []
+    names = [*DefectEnergies.model_fields, "vacancy_energy_ev", "interstitial_energy_ev"]
+    return [name for name in names if getattr(found, name) is not None]

@@ -207,6 +207,65 @@ class Phonons(Record):
     heat_capacity_300k_j_per_mol_k: float
 
 
+class DefectPair(BaseModel):
+    """A vacancy and an interstitial in one cell; no energy where they recombined."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    name: str
+    formation_energy_ev: float | None
+    separation_angstrom: float | None
+
+
+class Frenkel(BaseModel):
+    """Frenkel pairs of one species, from near to far."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    species: str
+    pairs: tuple[DefectPair, ...]
+
+
+class DefectEnergies(BaseModel):
+    """Energies of sets of point defects; None where there is none."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    frenkel_energy_ev: float | None
+    frenkel_isolated_energy_ev: float | None
+    frenkel_bound_energy_ev: float | None
+    anion_frenkel_energy_ev: float | None
+    schottky_energy_ev: float | None
+    schottky_bound_energy_ev: float | None
+
+
+class LargerDefects(BaseModel):
+    """How the energies change in a larger supercell."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    image_distance_angstrom: float
+    change: DefectEnergies
+
+
+class Defects(Record):
+    """``defects.json``; lone defects are neutral and counted from the element."""
+
+    frenkel_energy_ev: float | None
+    frenkel_isolated_energy_ev: float | None
+    frenkel_bound_energy_ev: float | None
+    anion_frenkel_energy_ev: float | None
+    schottky_energy_ev: float | None
+    schottky_bound_energy_ev: float | None
+    vacancy_energy_ev: float | None
+    interstitial_energy_ev: float | None
+    image_distance_angstrom: float
+    atoms: int
+    frenkel: Frenkel | None
+    anion_frenkel: Frenkel | None
+    larger: LargerDefects | None
+
+
 class HopSummary(BaseModel):
     """One hop as ``migration.json`` lists it."""
 

@@ -27,6 +27,52 @@ UNITS = {
 }
 """Unit of a key by its ending; the longest ending counts."""
 
+LABELS = {
+    "lattice_a_angstrom": "a",
+    "lattice_b_angstrom": "b",
+    "lattice_c_angstrom": "c",
+    "lattice_beta_degree": "β",
+    "grain_boundary_energy_j_per_m2": "Grain-boundary energy",
+    "interface_energy_j_per_m2": "Interface energy",
+    "work_of_adhesion_j_per_m2": "Work of adhesion",
+    "cleavage_energy_j_per_m2": "Cleavage energy",
+    "strain_energy_j_per_m2": "Strain energy",
+    "excess_volume_angstrom": "Excess volume per area",
+    "lowest_segregation_energy_ev": "Lowest vacancy, vs bulk",
+    "segregation_energy_ev": "Vacancy vs bulk,",
+    "surface_energy_j_per_m2": "Surface energy",
+    "change_j_per_m2": "Change, thicker grains",
+    "bulk_modulus_gpa": "Bulk modulus K",
+    "shear_modulus_gpa": "Shear modulus G",
+    "young_modulus_gpa": "Young's modulus E",
+    "young_modulus_min_gpa": "E, softest direction",
+    "young_modulus_max_gpa": "E, stiffest direction",
+    "poisson_ratio": "Poisson ratio",
+    "pugh_ratio": "Pugh ratio",
+    "universal_anisotropy": "Universal anisotropy",
+    "percolation_barrier_ev": "Percolation along",
+    "percolation_barrier_1d_ev": "Percolation, 1D",
+    "percolation_barrier_2d_ev": "Percolation, 2D",
+    "percolation_barrier_3d_ev": "Percolation, 3D",
+    "barrier_forward_ev": "Hop",
+    "heat_capacity_300k_j_per_mol_k": "Heat capacity Cv(300 K)",
+    "max_frequency_thz": "Highest frequency",
+    "frenkel_energy_ev": "Frenkel pair, apart",
+    "frenkel_isolated_energy_ev": "Frenkel, each alone",
+    "frenkel_bound_energy_ev": "Frenkel pair, bound",
+    "anion_frenkel_energy_ev": "Anion Frenkel pair, apart",
+    "schottky_energy_ev": "Schottky set, apart",
+    "schottky_bound_energy_ev": "Schottky set, bound",
+    "vacancy_energy_ev": "Neutral vacancy, alone",
+    "interstitial_energy_ev": "Neutral interstitial, alone",
+    "defect_pair_energy_ev": "Pair",
+    "defect_pair_separation_angstrom": "Separation of",
+    "defect_larger_cell_change_ev": "Change, larger cell,",
+    "defect_image_distance_angstrom": "Images of defects apart",
+    "defect_atoms": "Atoms, cell of defects",
+}
+"""What a reader sees instead of a key."""
+
 DECIMALS = {"Å": 3, "Å³": 2, "°": 2, "eV": 3, "eV/Å": 4, "GPa": 1, "J/(mol K)": 1, "J/m²": 3, "MJ/m³": 2, "THz": 2}
 
 KINDS = ("experiment", "DFT", "calculation")
