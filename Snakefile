@@ -20,5 +20,6 @@ rule all:
     default_target: True
     input:
         PLAN.records,
+        PLAN.structures,
         parts_of_migrations,
         f"{RESULTS}/report.html",

@@ -126,6 +126,17 @@ def test_boundary_costs_less_than_two_surfaces() -> None:
     assert found.surfaces[0].energy_j_per_m2 == pytest.approx(alone.energy_j_per_m2, abs=5e-3)
 
 
+def test_pitted_grains_are_both_counted() -> None:
+    """Where units were taken out the two grains may differ: both are relaxed alone, and there is no cleavage energy."""
+    found = energies(tilt((3, 1, 0), removed=2), planar=LOOSE)
+    assert found.cleavage_energy_j_per_m2 is None
+    assert len(found.surfaces) == 2
+    assert sum(surface.atoms for surface in found.surfaces) == found.formula_units["Cu"]
+    assert found.work_of_adhesion_j_per_m2 is not None
+    faces = sum(surface.energy_j_per_m2 for surface in found.surfaces)
+    assert found.energy_j_per_m2 + found.work_of_adhesion_j_per_m2 == pytest.approx(faces)
+
+
 def test_coherent_twin_costs_little() -> None:
     """Copper's coherent twin, (111), has an energy far below that of a general boundary."""
     assert energies(tilt((1, 1, 1))).energy_j_per_m2 < 0.1 * energies(tilt((3, 1, 0))).energy_j_per_m2

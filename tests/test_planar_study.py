@@ -22,7 +22,7 @@ Command = Callable[..., list[str]]
 TILT = {"kind": "grain_boundary", "name": "Cu-310", "summary": "a test", "phase": "Cu", "plane": [3, 1, 0], "type": "mirror"}
 LAYERS = {"kind": "interface", "name": "Cu-Ni", "summary": "a test", "phases": ["Cu", "Ni"], "planes": [[0, 0, 1], [0, 0, 1]]}
 SLAB = {"kind": "slab", "name": "Cu-111", "summary": "a test", "phase": "Cu", "plane": [1, 1, 1], "thickness_angstrom": 8}
-STUDY = {
+STUDY: dict[str, Any] = {
     "title": "Planes",
     "library": ["mine"],
     "calculations": [
@@ -179,6 +179,29 @@ def test_other_settings_and_damage_are_misses(planes: Path, tmp_path: Path, run:
     again = run("seiflow", "relax", *files, *out, "--settings", settings, cwd=tmp_path, store=store)
     assert again.returncode == 0
     assert "found in the store" in (folder / "relaxation.log").read_text(encoding="utf-8")
+
+
+def test_cut_off_structure_is_made_again(planes: Path, tmp_path: Path, run: Run, workflow: Command) -> None:
+    """A structure cut off by a full disk is named, made again, and costs no good record."""
+    folder = Path(shutil.copytree(planes, tmp_path / "copied"))
+    path = folder / "results/Cu-111/emt/relaxed.extxyz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:300])
+    before = record(folder, "Cu-111/emt/boundary")
+    done = run("snakemake", *workflow(), cwd=folder, store=planes / "store")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "relaxed.extxyz: damaged or cut off; it is computed again" in done.stdout + done.stderr
+    assert path.read_bytes() == whole
+    assert record(folder, "Cu-111/emt/boundary") == before
+
+
+def test_unusable_store_is_told(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """A store that cannot be written is told once, and the study goes on."""
+    write_study(tmp_path, calculations=STUDY["calculations"][:1])
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    told = run("snakemake", *workflow("--dry-run"), cwd=tmp_path, store=tmp_path / "file")
+    assert told.returncode == 0
+    assert "nothing can be kept here" in told.stderr
 
 
 def test_store_gives_whole_entries_or_none(tmp_path: Path) -> None:

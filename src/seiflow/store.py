@@ -72,6 +72,7 @@ class Store:
         with suppress(OSError):
             entry.parent.mkdir(parents=True, exist_ok=True)
             partial = Path(tempfile.mkdtemp(dir=entry.parent, prefix=".partial-"))
+            partial.chmod(0o755)  # others may read what they share
             try:
                 for file in files:
                     shutil.copyfile(file, partial / file.name)
@@ -80,6 +81,17 @@ class Store:
                 os.replace(partial, entry)
             except OSError:
                 shutil.rmtree(partial, ignore_errors=True)
+
+    def problem(self) -> str | None:
+        """Return why nothing can be kept, or None."""
+        if self._folder is None:
+            return None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                return None
+        except OSError as error:
+            return f"{self._folder}: nothing can be kept here ({error.strerror}); other studies will not find finished steps"
 
     def _entry(self, key: str) -> Path:
         assert self._folder is not None  # noqa: S101 - callers have checked

@@ -187,13 +187,7 @@ class Study:
             if name not in allowed:
                 text = f"{name} of {recipe.name}: of a structure of kind {recipe.kind} these can be computed: "
                 yield _at((*place, "properties"), text + ", ".join(sorted(allowed)))
-        if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile is None:
-            yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
-        if "segregation" in block.properties and "segregation" in allowed:
-            mobile = {self.phases.get(name).mobile for name in recipe.ingredients if name in self.phases.names}
-            if len(mobile) > 1 or None in mobile:
-                text = f"segregation in {recipe.name}: its phases name no common mobile species"
-                yield _at((*place, "properties"), text)
+        yield from self._mobile_problems(place, recipe, block)
         if recipe.name in recipe.ingredients:
             yield _at((*place, "structures"), f"{recipe.name} is named like a phase that it is made of; give it another name")
             return
@@ -214,6 +208,14 @@ class Study:
             message = str(error)
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
             yield _at((*place, "structures"), named)
+
+    def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
+        """Find properties that need a species that moves where there is none, or no common one."""
+        mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases.names}
+        if "migration" in block.properties and recipe.kind == "phase" and None in mobile:
+            yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
+        if "segregation" in block.properties and recipe.ingredients and (len(mobile) > 1 or None in mobile):
+            yield _at((*place, "properties"), f"segregation in {recipe.name}: its phases name no common mobile species")
 
     def _pair_problems(self, place: Location, structure: StructureRecipe, calculator: CalculatorRecipe) -> Iterator[Problem]:
         species = self._species(structure)

@@ -18,7 +18,7 @@ from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phases_of
-from seiflow.store import VARIABLE
+from seiflow.store import VARIABLE, Store
 from seiflow.study import Study, settings_sections
 
 
@@ -49,6 +49,16 @@ class Plan:
     def records(self) -> list[str]:
         """The records that the report is made from."""
         return [f"{self.results}/{job.structure}/{job.calculator}/{job.name}.json" for job in self.study.jobs]
+
+    @property
+    def structures(self) -> list[str]:
+        """The relaxed structures, and those in their registry; wanted by themselves, so that a lost one is made again."""
+        found = []
+        for job in self.study.jobs:
+            if job.name == "relaxation":
+                made = ["registered", "relaxed"] if self.study.structures.get(job.structure).ingredients else ["relaxed"]
+                found += [f"{self.results}/{job.structure}/{job.calculator}/{name}.extxyz" for name in made]
+        return found
 
     def pairs(self, name: str) -> list[dict[str, str]]:
         """Return the wildcards of every structure and calculator of which a property is wanted."""
@@ -125,6 +135,9 @@ def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
         raise SystemExit(1) from None
     store = made.study.config.store
     os.environ.setdefault(VARIABLE, str(Path(store).expanduser().absolute()) if store else "")
+    unusable = Store.from_environment().problem()
+    if unusable:
+        print(unusable, file=sys.stderr, flush=True)  # noqa: T201 - likewise
     for path in made.discarded:
         print(f"{path}: damaged or cut off; it is computed again", file=sys.stderr, flush=True)  # noqa: T201 - likewise
     return made
@@ -164,15 +177,28 @@ def site_names(record: str | Path) -> list[str]:
 
 
 def discard_damaged(results: Path) -> list[Path]:
-    """Delete records that are no JSON, so that Snakemake makes them again; return them."""
+    """Delete records that are no JSON and structures that are cut off, so that Snakemake makes them again; return them."""
     damaged = []
-    for path in sorted(results.glob("*/*/**/*.json")):
+    for path in sorted([*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]):
         try:
-            json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            whole = path.suffix == ".extxyz" and _is_whole(text.splitlines())
+            if not whole:
+                json.loads(text)
         except (OSError, ValueError):
             path.unlink(missing_ok=True)
             damaged.append(path)
     return damaged
+
+
+def _is_whole(lines: Sequence[str]) -> bool:
+    """Tell whether extended XYZ holds as many lines as each of its frames says."""
+    start = 0
+    while start < len(lines):
+        if not lines[start].strip().isdigit():
+            return False
+        start += int(lines[start]) + 2
+    return start == len(lines) > 0
 
 
 def require_writable(results: Path) -> None:

@@ -24,7 +24,7 @@ from seiflow.structures.build import Ingredient, build_structure, thicker
 from seiflow.structures.checks import formula_units
 from seiflow.structures.grain_boundary import GrainBoundary
 from seiflow.structures.interface import Interface, strained_crystals
-from seiflow.structures.planar_recipes import InterfaceRecipe, PlanarRecipe, SlabRecipe
+from seiflow.structures.planar_recipes import GrainBoundaryRecipe, InterfaceRecipe, PlanarRecipe, SlabRecipe
 from seiflow.structures.registry import J_PER_M2
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Boundary:
         strain_energy_j_per_m2: What straining the crystals onto the common net costs, per interface; null without strain.
         excess_volume_angstrom: Volume per area of one boundary that the crystals would not take; null with vacuum.
         work_of_adhesion_j_per_m2: Of one boundary; null for a slab.
-        cleavage_energy_j_per_m2: Energy of the two surfaces that parting the crystal in this plane makes; null for an interface.
+        cleavage_energy_j_per_m2: Energy of the two surfaces that parting the crystal in this plane makes; null for an interface,
+            and where units were taken out: the grains alone are pitted then.
         surfaces: Each grain alone.
         thicker: Between thicker grains; null where that was not asked for.
         warnings: Sentences on what may spoil the result.
@@ -140,9 +141,14 @@ class Surroundings:
             for part, crystal in zip(self.parts, strained, strict=True)
         ]
 
+    @property
+    def pitted(self) -> bool:
+        """Whether formula units were taken out at a grain boundary, so that its grains differ and their faces have pits."""
+        return isinstance(self.recipe, GrainBoundaryRecipe) and self.recipe.removed > 0
+
     @cached_property
     def surfaces(self) -> tuple[Surface, ...]:
-        """The grains alone; both grains of a grain boundary are the same slab, so one is enough.
+        """The grains alone; both grains of a grain boundary are the same slab, so one is enough unless units were taken out.
 
         There are none if a grain has a dipole, with which its energy grows with its thickness, or is not of whole units.
         """
@@ -151,7 +157,10 @@ class Surroundings:
             return ()
         slabs = grains_apart(built.atoms, self.settings.vacuum)
         found = []
-        for reference, slab in zip(self.references, slabs, strict=False):
+        references = self.references
+        if self.pitted:
+            references = [references[0], references[0]]
+        for reference, slab in zip(references, slabs, strict=False):
             if not formula_units(slab, [reference.recipe]):
                 return ()
             relaxed = self.relax(slab, f"{reference.recipe.name} alone")
@@ -201,7 +210,7 @@ def boundary(relaxed: "Atoms", surroundings: Surroundings) -> Boundary:
         strain_energy_j_per_m2=strain if is_interface else None,
         excess_volume_angstrom=_excess_volume(relaxed, units, references) if relaxed.pbc[2] else None,
         work_of_adhesion_j_per_m2=None if is_slab or faces is None else faces - energy,
-        cleavage_energy_j_per_m2=None if is_interface else faces,
+        cleavage_energy_j_per_m2=None if is_interface or surroundings.pitted else faces,
         surfaces=surfaces,
         thicker=_thicker(relaxed, surroundings, count, total),
         warnings=(),

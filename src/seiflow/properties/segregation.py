@@ -259,7 +259,8 @@ def _warnings(points: Sequence[ProfilePoint], farthest: Sequence[Farthest]) -> l
     unlike = [point for point in farthest if point.energy_ev is not None and abs(point.energy_ev) > BULK_LIKE_EV]
     told += [
         f"The site of {point.phase} farthest from the boundaries ({point.distance_angstrom:.1f} Å) differs from the bulk by "
-        f"{point.energy_ev:+.3f} eV: the grain is too thin for a bulk-like middle, or strained."
+        f"{point.energy_ev:+.3f} eV: the grain is too thin or strained, or the calculator makes the energy of a neutral vacancy "
+        "depend on the cell."
         for point in unlike
     ]
     return told

@@ -265,7 +265,9 @@ def _along_x(net: "NDArray[np.float64]") -> "NDArray[np.float64]":
 
 
 def _none_message(nets: tuple[Net, Net], strain_limit: float, area_limit: float, widest: float) -> str:
-    limits = f"no match of the two nets within a strain of {strain_limit:.1%} of each phase and an area of {area_limit:g} Å²"
+    limits = (
+        f"no match of the two nets within a strain of {100 * strain_limit:.3g} % of each phase and an area of {area_limit:g} Å²"
+    )
     near: list[Match] = []
     wider = strain_limit
     while not near and wider < widest:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from seiflow.structures.recipes import NAME, Fraction, Length, Recipe
+from seiflow.structures.recipes import NAME, Fraction, Recipe
 
 MILLER_INDICES = 3
 
@@ -29,7 +29,9 @@ Miller = Annotated[tuple[int, int, int], BeforeValidator(_plane)]
 SMALLEST_GAP = -5.0
 """Å."""
 
-Gap = Annotated[float, Field(ge=SMALLEST_GAP, le=20)]
+Gap = Annotated[float, Field(ge=SMALLEST_GAP, le=20, allow_inf_nan=False)]
+Thickness = Annotated[float, Field(gt=0, le=200, allow_inf_nan=False)]
+Area = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
 Termination = Annotated[int, Field(ge=0)]
 
 
@@ -49,7 +51,7 @@ class GrainBoundaryRecipe(Recipe):
     angle_degree: float | None = Field(
         None, gt=0, le=180, description="of a twist, to 0.1 degree, where its sigma has several; by default the smallest"
     )
-    thickness_angstrom: Length = Field(10.0, description="least thickness of a grain")
+    thickness_angstrom: Thickness = Field(10.0, description="least thickness of a grain")
     termination: Termination = Field(0, description="where to cut; the number in the list of the plane's terminations")
     faces: Literal["like", "unlike"] | None = Field(
         None,
@@ -96,11 +98,11 @@ class InterfaceRecipe(Recipe):
     summary: str = Field(description="one sentence for lists")
     phases: tuple[str, str] = Field(description="names of the two phases' recipes, the lower grain first")
     planes: tuple[Miller, Miller] = Field(description="Miller indices of the plane of each phase in its conventional cell")
-    thickness_angstrom: tuple[Length, Length] = Field((10.0, 10.0), description="least thickness of each grain")
+    thickness_angstrom: tuple[Thickness, Thickness] = Field((10.0, 10.0), description="least thickness of each grain")
     strain_limit: Annotated[float, Field(gt=0, le=0.1)] = Field(
         0.03, description="largest strain of either phase along any direction in the plane, without unit"
     )
-    area_limit_angstrom2: Length = Field(120.0, description="largest area in which a match of the two nets is sought")
+    area_limit_angstrom2: Area = Field(120.0, description="largest area in which a match of the two nets is sought")
     match: int = Field(0, ge=0, description="the number in the list of matches within the limits, the smallest area first")
     terminations: tuple[Termination, Termination] = Field((0, 0), description="where to cut each phase")
     turned: tuple[bool, bool] = Field((False, False), description="whether each grain stands upside down")
@@ -137,7 +139,7 @@ class SlabRecipe(Recipe):
     summary: str = Field(description="one sentence for lists")
     phase: str = Field(description="name of the phase's recipe")
     plane: Miller = Field(description="Miller indices of the faces in the conventional cell, whole numbers")
-    thickness_angstrom: Length = Field(15.0, description="least thickness")
+    thickness_angstrom: Thickness = Field(15.0, description="least thickness")
     termination: Termination = Field(0, description="where to cut; the number in the list of the plane's terminations")
     vacuum_angstrom: Annotated[float, Field(ge=8, le=50)] = Field(15.0, description="room above the slab")
 

@@ -8,7 +8,7 @@ from ase.data import atomic_numbers
 from ase.formula import Formula
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Length = Annotated[float, Field(gt=0)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Angle = Annotated[float, Field(gt=0, lt=180)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
