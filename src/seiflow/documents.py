@@ -78,8 +78,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     hint = f"; did you mean {match[0]!r}?" if match else "."
     if len(names) <= FEW:
         return f"{hint} Known: {', '.join(names) or 'none'}."
-    near = f" Near: {', '.join(match)}." if len(match) > 1 else ""
-    return f"{hint}{near} {len(names)} are known; seiflow list shows them."
+    others = f" Or {', '.join(match[1:])}?" if len(match) > 1 else ""
+    return f"{hint}{others} {len(names)} are known; seiflow list shows them."
 
 
 def _sentence(problem: "ErrorDetails", model: type[BaseModel]) -> str:

@@ -130,8 +130,8 @@ def _refuse(atoms: "Atoms", species: str, groups: Sequence[Polyatomic], image_di
     present = sorted(set(atoms.get_chemical_symbols()))
     named = [group.name for group in groups if group.centre in present]
     if species not in (*present, *named):
-        message = f"no {species!r} in {atoms.get_chemical_formula()}{nearest(species, (*present, *named))}; there are "
-        raise InputError(message + ", ".join((*present, *named)))
+        message = f"no {species!r} in {atoms.get_chemical_formula()}{nearest(species, (*present, *named))}"
+        raise InputError(message)
     for what, value in (("image distance", image_distance), ("tolerance", tolerance)):
         if not value > 0 or not np.isfinite(value):
             message = f"{what} of {value:g} Å: it must be above zero"
