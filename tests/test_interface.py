@@ -99,6 +99,7 @@ def test_every_shipped_interface_is_sound(name: str) -> None:
     assert interface.interfaces_equivalent
     assert len(interface.atoms) <= 300
     assert max(interface.largest_strains) <= recipe.strain_limit
+    assert interface.certificate.strains == dict(zip(recipe.phases, interface.largest_strains, strict=True))
     assert all(
         found >= asked - 1e-6 for found, asked in zip(interface.thickness_angstrom, recipe.thickness_angstrom, strict=True)
     )

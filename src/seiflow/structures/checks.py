@@ -76,6 +76,7 @@ class Certificate:
         polarity: Of a slab.
         boundaries_equivalent: Whether the two boundaries of a periodic bicrystal are mapped onto each other by symmetry.
         problems: Every reason why the structure is refused.
+        strains: Largest strain of each phase of an interface; its builder knows it.
     """
 
     atoms: int
@@ -87,6 +88,7 @@ class Certificate:
     polarity: Polarity | None
     boundaries_equivalent: bool | None
     problems: tuple[str, ...]
+    strains: dict[str, float] | None = None
 
 
 def inspect(

@@ -1,6 +1,6 @@
 """Interfaces of two phases from their recipes, certified."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,6 +107,7 @@ def build_interface(recipe: InterfaceRecipe, parts: "tuple[Ingredient, Ingredien
     owners = atoms.arrays["grain"].tolist()
     phases = [part.recipe for part in parts]
     certificate = certify(atoms, phases, name=recipe.name, owners=owners, boundaries_equivalent=equivalent)
+    certificate = replace(certificate, strains=dict(zip(recipe.phases, match.largest_strains, strict=True)))
     others = [
         Alternative(number, other.area, other.largest_strains) for number, other in enumerate(found) if number != recipe.match
     ]
