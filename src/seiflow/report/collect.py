@@ -13,19 +13,8 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
-from seiflow.report.views import (
-    Boundary,
-    Defects,
-    Elasticity,
-    Hop,
-    Migration,
-    Phonons,
-    PlanarRelaxation,
-    Record,
-    Registry,
-    Relaxation,
-    Segregation,
-)
+from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
+from seiflow.report.views import Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 
 KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
 """Records that the report shows."""

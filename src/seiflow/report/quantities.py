@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
+from seiflow.report.planar_views import Boundary
 from seiflow.report.references import Reference, deviation, find
-from seiflow.report.views import Boundary, DefectEnergies, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import DefectEnergies, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 from seiflow.report.wording import KINDS, LABELS, Number, kind, show, signed_percent, unit_of
 
 References = dict[str, tuple[Reference, ...]]

@@ -20,7 +20,7 @@ from seiflow.structures.ionic_model import CUTOFF, IonicModel, PairModel, ionic_
 from seiflow.structures.matching import Match
 from seiflow.structures.nets import HALF
 from seiflow.structures.planar_recipes import InterfaceRecipe
-from seiflow.structures.registry import GAPS, J_PER_M2, SAME_GAP, SAME_SCORE, Candidate, translations
+from seiflow.structures.registry import GAPS, J_PER_M2, SAME_GAP, SAME_SCORE, Candidate, energies_of, translations
 from seiflow.structures.slab import Block
 
 if TYPE_CHECKING:
@@ -149,16 +149,8 @@ def energy_of_pairs(
 ) -> "NDArray[np.float64]":
     """Return the energy of all pairs across an interface at each gap, the mean of both where they differ, eV."""
     interfaces = faces_across(grains, shift, CUTOFF)[: 1 if alone else 2]
-    lower = model.kinds(labelled(grains.lower.symbols, 0))
-    upper = model.kinds(labelled(grains.upper.symbols, 1))
-    totals = np.zeros(len(gaps))
-    for pairs in interfaces:
-        first, second = lower[pairs.lower], upper[pairs.upper]
-        for index, gap in enumerate(gaps):
-            distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
-            near = distances < CUTOFF
-            totals[index] += float(model.tabulated(first[near], second[near], distances[near]).sum())
-    return totals / len(interfaces)
+    kinds = model.kinds(labelled(grains.lower.symbols, 0)), model.kinds(labelled(grains.upper.symbols, 1))
+    return energies_of(interfaces, kinds, gaps, model) / len(interfaces)
 
 
 def _distinct(found: list[_Found], parts: "tuple[Ingredient, Ingredient]", best: int) -> list[Candidate[InterfaceRecipe]]:

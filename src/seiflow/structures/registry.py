@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from seiflow.errors import StructureError
-from seiflow.structures.bicrystal import Bicrystal, Faces, bicrystal, contact_gap, faces_across, put_together
+from seiflow.structures.bicrystal import Bicrystal, Faces, PairsAcross, bicrystal, contact_gap, faces_across, put_together
 from seiflow.structures.checks import inspect
 from seiflow.structures.grain_boundary import angle_of, grains_of, least_distances
-from seiflow.structures.ionic_model import CUTOFF, IonicModel, ionic_model
+from seiflow.structures.ionic_model import CUTOFF, IonicModel, PairModel, ionic_model
 from seiflow.structures.layers import Layers, layers
 from seiflow.structures.nets import HALF
 from seiflow.structures.planar_recipes import SMALLEST_GAP, GrainBoundaryRecipe, InterfaceRecipe
@@ -169,7 +169,25 @@ def energy_across(
 ) -> "NDArray[np.float64]":
     """Return the energy of all pairs across the two boundaries at each gap, eV."""
     boundaries = faces_across(grains, shift, CUTOFF)
-    lower, upper = model.kinds(grains.lower.symbols), model.kinds(grains.upper.symbols)
+    kinds = model.kinds(grains.lower.symbols), model.kinds(grains.upper.symbols)
+    return energies_of(boundaries, kinds, gaps, model) * 2 / len(boundaries)
+
+
+def energies_of(
+    boundaries: "Sequence[PairsAcross]",
+    kinds: "tuple[NDArray[np.int64], NDArray[np.int64]]",
+    gaps: "Sequence[float]",
+    model: PairModel,
+) -> "NDArray[np.float64]":
+    """Return the energy of pairs at each gap, summed over boundaries, eV.
+
+    Args:
+        boundaries: The pairs across each of them.
+        kinds: Species of the atoms of both grains, as the model numbers them.
+        gaps: Å.
+        model: Gives the energy of a pair.
+    """
+    lower, upper = kinds
     totals = np.zeros(len(gaps))
     for pairs in boundaries:
         first, second = lower[pairs.lower], upper[pairs.upper]
@@ -177,7 +195,7 @@ def energy_across(
             distances = np.sqrt(pairs.lateral**2 + (pairs.rise + gap) ** 2)
             near = distances < CUTOFF
             totals[index] += float(model.tabulated(first[near], second[near], distances[near]).sum())
-    return totals * 2 / len(boundaries)
+    return totals
 
 
 def _thinned(
