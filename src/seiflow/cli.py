@@ -150,7 +150,7 @@ def _list(options: argparse.Namespace) -> None:
 def _schema(options: argparse.Namespace) -> None:
     import json
 
-    from seiflow.study import schema, schema_page
+    from seiflow.schema import schema, schema_page
 
     print(schema_page() if options.markdown else json.dumps(schema(), indent=2))
 

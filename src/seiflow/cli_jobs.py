@@ -56,6 +56,11 @@ def add_jobs(commands: "Commands") -> None:
     hop.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: initial, saddle, final")
     migration = _relaxed(_job(commands, "migration", "percolation barriers from all hops", _migration))
     migration.add_argument("--hops", type=Path, nargs="+", required=True, help="records of the hops")
+    paths = _relaxed(_job(commands, "paths", "hops along and across a plane, those that decide", _paths))
+    paths.add_argument("--sites", type=Path, nargs="+", required=True, help="records of the vacancies at all sites")
+    paths.add_argument("--vacancies", type=Path, nargs="+", required=True, help="their structures, in the same order")
+    paths.add_argument("--bulk", type=Path, nargs="*", default=[], help="records of migration in the phases")
+    paths.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: the structures of the hops")
 
 
 def _job(commands: "Commands", name: str, help_text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
@@ -207,3 +212,9 @@ def _migration(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import migration
 
     migration(_task(options), options.relaxed, options.hops)
+
+
+def _paths(options: argparse.Namespace) -> None:
+    from seiflow.jobs.migration import paths
+
+    paths(_task(options), options.relaxed, options.sites, options.vacancies, options.bulk, options.frames)

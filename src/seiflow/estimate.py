@@ -62,6 +62,7 @@ def _work(study: Study, job: Job) -> _Work:
         registries = REGISTRY * (job.settings.registry.candidates + 1) if job.settings.registry.candidates else 0
         work = {
             "relaxation": _Work(2, once + registries, len(atoms)),
+            "migration": _Work(1, SUPERCELL["hop"] * len(atoms) // 4, 4 * len(atoms)),
             "segregation": _Work(2 + len(atoms) // 8, SUPERCELL["vacancy"] * len(atoms) // 8, 4 * len(atoms)),
             "boundary": _Work(1, once * thicker, len(atoms)),
             "elasticity": _Work(1, 18 * STRAINED, len(atoms)),

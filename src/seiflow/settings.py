@@ -37,9 +37,19 @@ class ElasticitySettings(Settings):
 class MigrationSettings(Settings):
     """Vacancy hops of the mobile ion in a supercell."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
+    image_distance: Positive = Field(
+        8.0, description="smallest distance between two images of the defect, Å; in a boundary or interface that of segregation"
+    )
     cutoff: Positive | None = Field(
-        None, description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions"
+        None,
+        description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions, a tenth more in a "
+        "boundary or interface",
+    )
+    most_hops: int | None = Field(
+        None,
+        ge=1,
+        description="hops of a boundary or interface computed at most, even if the barriers are then ranges; null computes as "
+        "many as the proof needs",
     )
     fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed vacancy or saddle, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")

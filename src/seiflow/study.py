@@ -17,6 +17,8 @@ from seiflow.records import canonical
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
 from seiflow.structures.build import build_structure, ingredients_as_published
+from seiflow.structures.bulk import build_crystal
+from seiflow.structures.planar_recipes import InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
 
@@ -59,8 +61,8 @@ class StudyConfig(BaseModel):
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
     "phase": frozenset({"relaxation", "elasticity", "migration", "phonons", "defects"}),
-    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
-    "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation"}),
+    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
+    "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "slab": frozenset({"relaxation", "boundary"}),
     "imported": frozenset({"relaxation", "elasticity"}),
 }
@@ -89,6 +91,8 @@ def settings_sections(name: str, kind: str) -> tuple[str, ...]:
     """Return the sections of the settings that a step of the pipeline depends on."""
     if name == "boundary":
         return ("boundary", "planar")
+    if name == "migration" and kind != "phase":
+        return ("migration", "segregation")
     return ("planar",) if name == "relaxation" and kind != "phase" else (name,)
 
 
@@ -138,8 +142,13 @@ class Study:
         return tuple(jobs.values())
 
     def _needed(self, job: Job) -> Iterator[Job]:
-        """Yield the jobs on the phases that a structure is built from; an interface shares strain by their stiffness."""
-        names: tuple[PropertyName, ...] = ("relaxation", "elasticity") if job.kind == "interface" else ("relaxation",)
+        """Yield the jobs on the phases that a structure is built from.
+
+        An interface shares strain by their stiffness, and barriers of a boundary are told beside those of the phases.
+        """
+        names: list[PropertyName] = ["relaxation"]
+        names += ["elasticity"] if job.kind == "interface" else []
+        names += ["migration"] if job.name == "migration" else []
         for phase, name in itertools.product(self.structures.get(job.structure).ingredients, names):
             yield Job(phase, job.calculator, name, job.settings, "phase")
 
@@ -195,11 +204,8 @@ class Study:
             built = build_structure(recipe, ingredients_as_published({name: self.phases.get(name) for name in phases_of(recipe)}))
             if isinstance(built.details, Slab) and "boundary" in block.properties:
                 built.details.termination.refuse_polar(recipe.name)
-            cutoff = settings.migration.cutoff
-            if "migration" in block.properties and isinstance(recipe, PhaseRecipe) and recipe.mobile and cutoff is not None:
-                from seiflow.properties.migration.network import percolating_cutoff
-
-                percolating_cutoff(built.atoms, recipe.mobile, cutoff)
+            if "migration" in block.properties and settings.migration.cutoff is not None:
+                self._refuse_short_hops(recipe, settings.migration.cutoff)
             if "defects" in block.properties and isinstance(recipe, PhaseRecipe):
                 from seiflow.properties.defects.defects import supercells
 
@@ -209,13 +215,25 @@ class Study:
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
             yield _at((*place, "structures"), named)
 
+    def _refuse_short_hops(self, recipe: StructureRecipe, cutoff: float) -> None:
+        """Refuse a cut-off at which the hops of a phase do not percolate."""
+        from seiflow.properties.migration.network import percolating_cutoff
+
+        for phase in (self.phases.get(name) for name in phases_of(recipe)):
+            if phase.mobile:
+                percolating_cutoff(build_crystal(phase), phase.mobile, cutoff)
+
     def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""
         mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases.names}
         if "migration" in block.properties and recipe.kind == "phase" and None in mobile:
             yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
-        if "segregation" in block.properties and recipe.ingredients and (len(mobile) > 1 or None in mobile):
-            yield _at((*place, "properties"), f"segregation in {recipe.name}: its phases name no common mobile species")
+        for name in {"segregation", "migration"} & set(block.properties):
+            if recipe.ingredients and (len(mobile) > 1 or None in mobile):
+                yield _at((*place, "properties"), f"{name} in {recipe.name}: its phases name no common mobile species")
+        if "migration" in block.properties and isinstance(recipe, InterfaceRecipe) and recipe.vacuum_angstrom is not None:
+            text = f"migration in {recipe.name}: ions cannot pass its vacuum; take an interface without vacuum_angstrom"
+            yield _at((*place, "properties"), text)
 
     def _pair_problems(self, place: Location, structure: StructureRecipe, calculator: CalculatorRecipe) -> Iterator[Problem]:
         species = self._species(structure)
@@ -262,32 +280,3 @@ def _get_all(place: Location, names: Sequence[str], shelf: Any) -> Any:  # noqa:
         except SeiflowError as error:
             yield _at((*place, number), str(error))
     return recipes
-
-
-def schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a study file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudyConfig.model_json_schema()}
-
-
-def schema_page() -> str:
-    """Return a page that documents every key of a study file with its type, default and unit."""
-    parts = ["# The study file", "", "Generated by `make docs`; a test keeps it in step with the code.", ""]
-    for heading, model in (("Top level", StudyConfig), ("calculations", Calculation)):
-        parts += _section(heading, model)
-    for name, field in PropertySettings.model_fields.items():
-        parts += _section(f"settings.{name}", type(field.default))
-    return "\n".join(parts).rstrip()
-
-
-def _section(heading: str, model: type[BaseModel]) -> list[str]:
-    rows = [f"## {heading}", "", (model.__doc__ or "").splitlines()[0], "", "| key | default | meaning |", "|---|---|---|"]
-    for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else _shown(field.default)
-        rows.append(f"| `{name}` | {default} | {field.description or ''} |")
-    return [*rows, ""]
-
-
-def _shown(default: object) -> str:
-    if isinstance(default, BaseModel):
-        return "see below"
-    return "`null`" if default is None else f"`{default}`"

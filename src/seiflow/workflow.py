@@ -5,6 +5,7 @@ Methods that take ``wildcards`` are Snakemake input and parameter functions.
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -60,9 +61,15 @@ class Plan:
                 found += [f"{self.results}/{job.structure}/{job.calculator}/{name}.extxyz" for name in made]
         return found
 
-    def pairs(self, name: str) -> list[dict[str, str]]:
-        """Return the wildcards of every structure and calculator of which a property is wanted."""
-        return [{"structure": job.structure, "calculator": job.calculator} for job in self.study.jobs if job.name == name]
+    def pairs(self, name: str, *, phases: bool) -> list[dict[str, str]]:
+        """Return the wildcards of every phase, or every other structure, and calculator of which a property is wanted."""
+        wanted = [job for job in self.study.jobs if job.name == name and (job.kind == "phase") == phases]
+        return [{"structure": job.structure, "calculator": job.calculator} for job in wanted]
+
+    def pattern(self, *, phases: bool) -> str:
+        """Return a regular expression for the names of the phases, or of all other structures."""
+        names = sorted({job.structure for job in self.study.jobs if (job.kind == "phase") == phases})
+        return "|".join(map(re.escape, names)) or "(?!)"
 
     def _write_study(self) -> None:
         """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
@@ -97,6 +104,10 @@ class Plan:
         recipe = self._recipe(wildcards)
         names = recipe.ingredients if recipe.kind == "interface" else ()
         return [f"{self.results}/{name}/{wildcards.calculator}/elasticity.json" for name in names]
+
+    def migrations(self, wildcards: Wildcards) -> list[str]:
+        """Return the records of migration in the phases that a structure is made of."""
+        return [f"{self.results}/{name}/{wildcards.calculator}/migration.json" for name in self._recipe(wildcards).ingredients]
 
     def reservoir(self, wildcards: Wildcards) -> list[str]:
         """Return the record of the relaxed element that lone defects are counted from; none if the study has no such phase."""

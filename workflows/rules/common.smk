@@ -25,7 +25,7 @@ def hop_records(wildcards):
 def parts_of_migrations(_):
     """Records that migrations are made from; wanted by themselves, so that a lost one is computed again."""
     parts = []
-    for pair in PLAN.pairs("migration"):
+    for pair in PLAN.pairs("migration", phases=True):
         network = checkpoints.hops.get(**pair).output[0]
         parts += expand(
             f"{PAIR}/hops/{{hop}}.json", hop=names_in(network, "hops", "hop"), **pair
@@ -35,6 +35,9 @@ def parts_of_migrations(_):
             site=names_in(network, "sites", "site"),
             **pair,
         )
+    for pair in PLAN.pairs("migration", phases=False):
+        sites = checkpoints.sites.get(**pair).output[0]
+        parts += expand(f"{PAIR}/sites/{{site}}.json", site=site_names(sites), **pair)
     return parts
 
 
@@ -51,9 +54,16 @@ def vacancy_records(wildcards):
     )
 
 
-def site_records(wildcards):
+def site_records(wildcards, suffix="json"):
     """Records of the vacancies at all sites of a boundary, known once it is relaxed."""
     sites = checkpoints.sites.get(
         structure=wildcards.structure, calculator=wildcards.calculator
     ).output[0]
-    return expand(f"{PAIR}/sites/{{site}}.json", site=site_names(sites), **wildcards)
+    return expand(
+        f"{PAIR}/sites/{{site}}.{suffix}", site=site_names(sites), **wildcards
+    )
+
+
+def site_frames(wildcards):
+    """Structures of the vacancies at all sites of a boundary."""
+    return site_records(wildcards, "extxyz")

@@ -85,6 +85,8 @@ rule migration:
         f"{PAIR}/migration.json",
     log:
         f"{PAIR}/logs/migration.log",
+    wildcard_constraints:
+        structure=PLAN.pattern(phases=True),
     conda:
         "../envs/seiflow.yml"
     threads: 1
@@ -95,3 +97,37 @@ rule migration:
     shell:
         "seiflow migration --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
         " --relaxed {input.relaxed:q} --hops {input.hops:q} --output {output:q} --log {log:q}"
+
+
+rule paths:
+    input:
+        structure=PLAN.structure_file,
+        phases=PLAN.phase_files,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+        sites=site_records,
+        vacancies=site_frames,
+        bulk=PLAN.migrations,
+    output:
+        record=f"{PAIR}/migration.json",
+        frames=f"{PAIR}/hops.extxyz",
+    log:
+        f"{PAIR}/logs/migration.log",
+    benchmark:
+        f"{PAIR}/logs/migration.tsv"
+    wildcard_constraints:
+        structure=PLAN.pattern(phases=False),
+    priority: 10
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("migration"),
+    message:
+        "hops along and across {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow paths --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --sites {input.sites:q} --vacancies {input.vacancies:q}"
+        " --bulk {input.bulk:q} --frames {output.frames:q} --output {output.record:q} --log {log:q}"

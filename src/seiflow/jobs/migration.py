@@ -1,9 +1,11 @@
 """Jobs on the way to percolation barriers: hop list, vacancies, hops, network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seiflow.errors import InputError
+from seiflow.jobs.segregation import mobile_species
 from seiflow.jobs.task import Task, read_structure, write_structures
 from seiflow.records import read_record
 
@@ -86,6 +88,46 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
     result = compute(_network(task, relaxed), results)
     inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
     task.step(inputs, task.settings.migration).finish(result, evaluations)
+
+
+def paths(
+    task: Task,
+    relaxed: Path,
+    site_files: Sequence[Path],
+    vacancy_files: Sequence[Path],
+    bulk_files: Sequence[Path],
+    frames: Path,
+) -> None:
+    """Record the percolation barriers of a boundary or interface, computing the hops that decide them.
+
+    Args:
+        task: What every job is given.
+        relaxed: The boundary or interface.
+        site_files: Records of the vacancies at its sites.
+        vacancy_files: Their structures, in the same order.
+        bulk_files: Records of migration in its phases, for comparison.
+        frames: Where to write the structures of the hops.
+    """
+    from seiflow.properties.migration.planar import BulkBarrier, planar_migration, planar_network
+    from seiflow.properties.migration.states import vacancy_in
+    from seiflow.properties.segregation import supercell_of
+
+    inputs = {"relaxed": relaxed} | {path.name: path for path in (*site_files, *vacancy_files)}
+    inputs |= {f"migration {path.parent.parent.name}": path for path in bulk_files}
+    step = task.step(inputs, task.settings.combined("migration", "segregation"), frames)
+    if step.found():
+        return
+    atoms, species = read_structure(relaxed), mobile_species(task.phases)
+    cell = supercell_of(atoms, species, task.settings.segregation)
+    network = planar_network(atoms, cell, species, task.settings.migration)
+    index = {site.name: site.index for site in cell.sites}
+    records = {record["site"]: (record, path) for record, path in zip(map(read_record, site_files), vacancy_files, strict=True)}
+    vacancies = {name: vacancy_in(cell.atoms, name, index[name], read_structure(path)) for name, (_, path) in records.items()}
+    stay = {name: bool(record["stays"]) for name, (record, _) in records.items()}
+    bulk = [BulkBarrier(record["structure"], record["percolation_barrier_3d_ev"]) for record in map(read_record, bulk_files)]
+    result, structures = planar_migration(cell, network, vacancies, stay, bulk, task.engine, task.settings.migration)
+    write_structures(frames, structures)
+    step.finish(result, task.engine.force_evaluations + sum(record["force_evaluations"] for record, _ in records.values()))
 
 
 def _network(task: Task, relaxed: Path) -> "Network":

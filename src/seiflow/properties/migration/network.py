@@ -1,12 +1,12 @@
 """All symmetry-distinct vacancy hops of the mobile ion between neighbouring sites of a supercell."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seiflow.errors import InputError
+from seiflow.errors import InputError, StructureError
 from seiflow.properties.migration.percolation import Edge, Offset, thresholds
 from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
 from seiflow.settings import MigrationSettings
@@ -99,13 +99,11 @@ def hop_network(crystal: "Atoms", mobile: str, settings: MigrationSettings) -> N
     matrix = supercell_matrix(crystal, settings.image_distance)
     supercell = make_supercell(crystal, matrix)
     symmetry = site_symmetry(supercell)
-    ions = np.flatnonzero(supercell.symbols == mobile)
+    orbits = symmetry.orbits(np.flatnonzero(supercell.symbols == mobile))
+    sites = tuple(Site(f"site_{number}", int(orbit[0]), len(orbit)) for number, orbit in enumerate(orbits, start=1))
     cutoff = percolating_cutoff(crystal, mobile, settings.cutoff)
-    pairs = _pairs(supercell, mobile, cutoff + LENGTH_TOLERANCE)
-    sites = _sites(symmetry, ions)
-    orbits = {int(index): site.site for site, orbit in zip(sites, symmetry.orbits(ions), strict=True) for index in orbit}
-    hops = _classes(pairs, supercell, symmetry, orbits)
-    return Network(mobile, matrix, len(supercell), image_distance(supercell.cell), cutoff, tuple(sites), tuple(hops))
+    hops = hop_classes(supercell, mobile, symmetry, sites, cutoff)
+    return Network(mobile, matrix, len(supercell), image_distance(supercell.cell), cutoff, sites, hops)
 
 
 def percolating_cutoff(crystal: "Atoms", mobile: str, wanted: float | None) -> float:
@@ -138,16 +136,27 @@ def _pairs(atoms: "Atoms", mobile: str, cutoff: float) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (round(pair[3], 3), pair[0], pair[1], pair[2]))
 
 
-def _sites(symmetry: SiteSymmetry, ions: "NDArray[np.int64]") -> list[Site]:
-    orbits = symmetry.orbits(ions)
-    return [Site(f"site_{number}", int(orbit[0]), len(orbit)) for number, orbit in enumerate(orbits, start=1)]
+def hop_classes(supercell: "Atoms", mobile: str, symmetry: SiteSymmetry, sites: Sequence[Site], cutoff: float) -> tuple[Hop, ...]:
+    """Return the symmetry-distinct hops up to a length.
 
+    Args:
+        supercell: The perfect supercell.
+        mobile: Symbol of the mobile ion.
+        symmetry: Operations of the supercell.
+        sites: One for each orbit of the mobile ion's sites.
+        cutoff: Longest hop, Å.
 
-def _classes(pairs: list[Pair], supercell: "Atoms", symmetry: SiteSymmetry, orbits: dict[int, str]) -> Iterable[Hop]:
+    Raises:
+        StructureError: if the sites are not one for each orbit.
+    """
+    orbits = {int(index): site.site for site in sites for index in symmetry.orbit(site.index)}
+    if len(orbits) < (supercell.symbols == mobile).sum() or len({min(symmetry.orbit(site.index)) for site in sites}) < len(sites):
+        message = f"the {len(sites)} sites are not one for each orbit of {mobile} in the supercell"
+        raise StructureError(message)
+    representatives = {site.index for site in sites}
     seen: set[tuple[int, int, Offset]] = set()
-    representatives = {min(index for index, name in orbits.items() if name == site) for site in orbits.values()}
     hops: list[Hop] = []
-    for initial, final, offset, distance in pairs:
+    for initial, final, offset, distance in _pairs(supercell, mobile, cutoff + LENGTH_TOLERANCE):
         if (initial, final, offset) in seen or initial not in representatives:
             continue
         forward = _images(initial, final, offset, supercell, symmetry)
@@ -170,7 +179,7 @@ def _classes(pairs: list[Pair], supercell: "Atoms", symmetry: SiteSymmetry, orbi
                 edges=tuple(sorted(edges)),
             )
         )
-    return hops
+    return tuple(hops)
 
 
 def _images(initial: int, final: int, offset: Offset, supercell: "Atoms", symmetry: SiteSymmetry) -> set[tuple[int, int, Offset]]:

@@ -113,6 +113,18 @@ def relax_vacancy(supercell: "Atoms", site: Site, engine: Engine, settings: Migr
     return Vacancy(site.site, site.index, relaxed.get_potential_energy(), force, displacements)
 
 
+def vacancy_in(supercell: "Atoms", site: str, index: int, relaxed: "Atoms") -> Vacancy:
+    """Return a vacancy from its relaxed structure, which has the atoms of the supercell without the one at ``index``.
+
+    An ion that moved into the vacancy has a displacement as long as a hop; such a state is an end of hops like any other.
+    """
+    rest = np.delete(np.arange(len(supercell)), index)
+    displacements = np.zeros((len(supercell), 3))
+    displacements[rest] = relaxed.positions - supercell.positions[rest]
+    force = float(np.linalg.norm(relaxed.get_forces(), axis=1).max())
+    return Vacancy(site, index, float(relaxed.get_potential_energy()), force, displacements)
+
+
 def hop_ends(supercell: "Atoms", hop: Hop, vacancies: dict[str, Vacancy], symmetry: SiteSymmetry) -> Ends:
     """Return the ends of a hop; those of a symmetric hop are exact images of each other."""
     full, empty = vacancies[hop.site_final], vacancies[hop.site_initial]

@@ -42,6 +42,10 @@ class SiteSymmetry:
             raise StructureError(message)
         return int(found[0])
 
+    def orbit(self, site: int) -> "NDArray[np.int64]":
+        """Return the sites that are equivalent to one, itself included, in ascending order."""
+        return np.unique(self.permutations[:, site])
+
     def orbits(self, sites: "NDArray[np.int64]") -> list["NDArray[np.int64]"]:
         """Return ``sites`` grouped into symmetry-equivalent ones."""
         label = self.permutations[:, sites].min(axis=0)

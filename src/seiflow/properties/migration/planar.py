@@ -1,0 +1,266 @@
+"""Vacancy hops in a boundary or interface: along it and across it.
+
+The sites and their relaxed vacancies are those of the segregation profile. Hops go between sites up to a tenth farther apart than
+the network needs to percolate in three dimensions; which of them are computed is decided by
+:mod:`~seiflow.properties.migration.search`. A vacancy that did not stay at its site is a state of its own; a hop between two
+states that are one, because the ion came over without a barrier, has the higher of their energies as its level.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seiflow.engine import Engine
+from seiflow.properties.migration.descent import has_arrived
+from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
+from seiflow.properties.migration.migration import HopSummary
+from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
+from seiflow.properties.migration.search import Failed, Found, Route, search
+from seiflow.properties.migration.states import Vacancy, hop_ends
+from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
+from seiflow.settings import MigrationSettings
+from seiflow.structures.defect_sites import DefectSupercell
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+BEYOND_PERCOLATION = 1.1
+"""How much longer than the network needs hops may be: the sites of a boundary are unequally far apart."""
+
+ONE_STATE = "no barrier: both ends are one state"
+CHARGE_STATE = "neutral cell"
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """A site with its vacancy.
+
+    Attributes:
+        index: In the supercell.
+        multiplicity: In the cell of the boundary.
+        grain: Which grain it belongs to.
+        distance_angstrom: From the nearest boundary.
+        energy_ev: Of the vacancy, above the most stable one.
+        stays: Whether the vacancy is where it was made.
+    """
+
+    site: str
+    index: int
+    multiplicity: int
+    grain: int | None
+    distance_angstrom: float | None
+    energy_ev: float
+    stays: bool
+
+
+@dataclass(frozen=True)
+class PlanarHop:
+    """A class of hops.
+
+    Attributes:
+        edges: All of them in the supercell, as (site, site, cell offset).
+        bound_ev: The higher of its end energies, above the most stable vacancy.
+        level_ev: Its highest energy, likewise; None if it was not computed.
+    """
+
+    hop: str
+    site_initial: str
+    site_final: str
+    distance_angstrom: float
+    multiplicity: int
+    edges: tuple[tuple[int, int, tuple[int, int, int]], ...]
+    bound_ev: float
+    level_ev: float | None
+
+
+@dataclass(frozen=True)
+class BulkBarrier:
+    """Percolation barrier, in three dimensions, of a phase the structure is made of."""
+
+    phase: str
+    percolation_barrier_3d_ev: float
+
+
+@dataclass(frozen=True)
+class PlanarMigration:
+    """Hops and percolation barriers of a boundary or interface.
+
+    Attributes:
+        expansion: How often the cell is repeated; sites are numbered in that supercell (``ase.Atoms.repeat``).
+        cutoff_angstrom: Longest hop.
+        percolation_barrier_ev: Along a and b, in the plane, and c, across it: the level, above the most stable vacancy of the
+            structure, that a path cannot avoid. None where the hops computed form no path.
+        percolation_lower_bound_ev: What no path can be below, whatever the hops that were not computed are. Equal to the barrier
+            where that is proved.
+        routes: The paths.
+        hops: Those computed.
+        network: All hops.
+        failed: Hops that could not be computed.
+        barriers: Those computed, in detail.
+        bulk: For comparison.
+    """
+
+    species: str
+    charge_state: str
+    expansion: tuple[int, int, int]
+    atoms: int
+    image_distance_angstrom: float
+    cutoff_angstrom: float
+    percolation_barrier_ev: dict[str, float | None]
+    percolation_lower_bound_ev: dict[str, float]
+    bulk: tuple[BulkBarrier, ...]
+    routes: tuple[Route, ...]
+    hops: tuple[HopSummary, ...]
+    failed: tuple[Failed, ...]
+    sites: tuple[SiteState, ...]
+    network: tuple[PlanarHop, ...]
+    barriers: tuple[Barrier, ...]
+    warnings: tuple[str, ...]
+
+
+def planar_network(relaxed: "Atoms", cell: DefectSupercell, species: str, settings: MigrationSettings) -> Network:
+    """Return all hops of a boundary or interface.
+
+    Args:
+        relaxed: The cell of the boundary.
+        cell: Its supercell and sites.
+        species: The mobile ion.
+        settings: Cut-off.
+
+    Raises:
+        InputError: if the hops within the cut-off do not percolate in three dimensions.
+    """
+    cutoff = settings.cutoff or BEYOND_PERCOLATION * percolating_cutoff(relaxed, species, None)
+    percolating_cutoff(relaxed, species, cutoff)
+    symmetry = site_symmetry(cell.atoms)
+    sites = tuple(Site(site.name, site.index, site.multiplicity) for site in cell.sites)
+    hops = hop_classes(cell.atoms, species, symmetry, sites, cutoff)
+    matrix = np.diag(np.array(cell.expansion, dtype=np.int64))
+    return Network(species, matrix, len(cell.atoms), cell.image_distance_angstrom, cutoff, sites, hops)
+
+
+def planar_migration(
+    cell: DefectSupercell,
+    network: Network,
+    vacancies: Mapping[str, Vacancy],
+    stay: Mapping[str, bool],
+    bulk: Sequence[BulkBarrier],
+    engine: Engine,
+    settings: MigrationSettings,
+) -> "tuple[PlanarMigration, list[Atoms]]":
+    """Compute the hops that decide the percolation barriers.
+
+    Args:
+        cell: Supercell and sites.
+        network: All hops, in the numbering of the supercell.
+        vacancies: Relaxed, by name of the site.
+        stay: Whether each vacancy is where it was made.
+        bulk: Of the phases, for comparison.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+
+    Returns:
+        The result, and structures: the perfect supercell, then initial, saddle, final of each hop computed.
+    """
+    work = _Work(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
+    energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
+    found = search(network, energies, work.level, settings.most_hops)
+    lowest = min(energies.values())
+    states = tuple(
+        SiteState(
+            site.name,
+            site.index,
+            site.multiplicity,
+            site.grain,
+            site.distance_angstrom,
+            energies[site.name] - lowest,
+            stay[site.name],
+        )
+        for site in cell.sites
+    )
+    barriers = tuple(work.barriers.values())
+    result = PlanarMigration(
+        species=network.mobile,
+        charge_state=CHARGE_STATE,
+        expansion=cell.expansion,
+        atoms=network.atoms,
+        image_distance_angstrom=network.image_distance_angstrom,
+        cutoff_angstrom=network.cutoff_angstrom,
+        percolation_barrier_ev={route.axis: route.barrier_ev for route in found.routes},
+        percolation_lower_bound_ev={route.axis: route.lower_bound_ev for route in found.routes},
+        bulk=tuple(bulk),
+        routes=found.routes,
+        hops=tuple(work.summaries),
+        failed=found.failed,
+        sites=states,
+        network=tuple(_planar_hop(hop, energies, found, lowest) for hop in network.hops),
+        barriers=barriers,
+        warnings=(*_warnings(found), *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings)),
+    )
+    return result, [cell.atoms, *(frame for frames in work.frames for frame in (frames.initial, frames.saddle, frames.final))]
+
+
+class _Work:
+    """Computes hops and keeps what is known of them."""
+
+    def __init__(
+        self,
+        supercell: "Atoms",
+        vacancies: Mapping[str, Vacancy],
+        symmetry: SiteSymmetry,
+        engine: Engine,
+        settings: MigrationSettings,
+    ) -> None:
+        self._supercell = supercell
+        self._vacancies = vacancies
+        self._symmetry = symmetry
+        self._engine = engine
+        self._settings = settings
+        self.barriers: dict[str, Barrier] = {}
+        self.frames: list[Frames] = []
+        self.summaries: list[HopSummary] = []
+
+    def level(self, hop: Hop) -> float:
+        """Return the highest energy of a hop, eV."""
+        ends = hop_ends(self._supercell, hop, dict(self._vacancies), self._symmetry)
+        if has_arrived(ends.initial, ends.final, ends.mover):
+            level = max(ends.energy_initial, ends.energy_final)
+            self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
+            return level
+        self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
+        barrier, frames = hop_barrier(self._supercell, hop, dict(self._vacancies), self._symmetry, self._engine, self._settings)
+        self.barriers[hop.hop] = barrier
+        self.frames.append(frames)
+        self._add(hop, barrier.method, barrier.barrier_forward_ev, barrier.barrier_backward_ev)
+        return barrier.saddle_energy_ev
+
+    def _add(self, hop: Hop, method: str, forward: float, backward: float) -> None:
+        self.summaries.append(HopSummary(hop.hop, hop.distance_angstrom, hop.multiplicity, method, forward, backward))
+
+
+def _planar_hop(hop: Hop, energies: Mapping[str, float], found: Found, lowest: float) -> PlanarHop:
+    return PlanarHop(
+        hop=hop.hop,
+        site_initial=hop.site_initial,
+        site_final=hop.site_final,
+        distance_angstrom=hop.distance_angstrom,
+        multiplicity=hop.multiplicity,
+        edges=hop.edges,
+        bound_ev=max(energies[hop.site_initial], energies[hop.site_final]) - lowest,
+        level_ev=found.levels[hop.hop] - lowest if hop.hop in found.levels else None,
+    )
+
+
+def _warnings(found: Found) -> list[str]:
+    told = [f"{failed.hop} could not be computed: {failed.reason}" for failed in found.failed]
+    for route in found.routes:
+        if route.barrier_ev is None:
+            told.append(f"Along {route.axis} the hops computed form no path; no path is below {route.lower_bound_ev:.3f} eV.")
+        elif not route.proved:
+            told.append(
+                f"Along {route.axis} the barrier is between {route.lower_bound_ev:.3f} and {route.barrier_ev:.3f} eV: "
+                f"{len(found.bounded)} hops were not computed and {len(found.failed)} could not be."
+            )
+    return told
