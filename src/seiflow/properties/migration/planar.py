@@ -14,11 +14,12 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.properties.migration.descent import has_arrived
+from seiflow.properties.migration.dividing import least_energy
 from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
 from seiflow.properties.migration.search import Failed, Found, Route, search
-from seiflow.properties.migration.states import Vacancy, hop_ends
+from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
 from seiflow.settings import MigrationSettings
 from seiflow.structures.defect_sites import DefectSupercell
@@ -61,7 +62,7 @@ class PlanarHop:
 
     Attributes:
         edges: All of them in the supercell, as (site, site, cell offset).
-        bound_ev: The higher of its end energies, above the most stable vacancy.
+        bound_ev: What it costs at least, above the most stable vacancy; its level where it was computed.
         level_ev: Its highest energy, likewise; None if it was not computed.
     """
 
@@ -166,7 +167,7 @@ def planar_migration(
     """
     work = _Work(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
-    found = search(network, energies, work.level, settings.most_hops)
+    found = search(network, energies, work.bound, work.level, settings.most_hops)
     lowest = min(energies.values())
     states = tuple(
         SiteState(
@@ -181,6 +182,7 @@ def planar_migration(
         for site in cell.sites
     )
     barriers = tuple(work.barriers.values())
+    bounds = {hop.hop: hop.bound_ev for hop in found.bounded} | {hop.hop: hop.bound_ev for hop in found.failed}
     result = PlanarMigration(
         species=network.mobile,
         charge_state=CHARGE_STATE,
@@ -195,7 +197,7 @@ def planar_migration(
         hops=tuple(work.summaries),
         failed=found.failed,
         sites=states,
-        network=tuple(_planar_hop(hop, energies, found, lowest) for hop in network.hops),
+        network=tuple(_planar_hop(hop, bounds, found, lowest) for hop in network.hops),
         barriers=barriers,
         warnings=(*_warnings(found), *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings)),
     )
@@ -222,9 +224,17 @@ class _Work:
         self.frames: list[Frames] = []
         self.summaries: list[HopSummary] = []
 
+    def bound(self, hop: Hop) -> float:
+        """Return what a hop costs at least, eV."""
+        ends = self._ends(hop)
+        if has_arrived(ends.initial, ends.final, ends.mover):
+            return max(ends.energy_initial, ends.energy_final)
+        self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å, a bound")
+        return least_energy(ends, self._engine)
+
     def level(self, hop: Hop) -> float:
         """Return the highest energy of a hop, eV."""
-        ends = hop_ends(self._supercell, hop, dict(self._vacancies), self._symmetry)
+        ends = self._ends(hop)
         if has_arrived(ends.initial, ends.final, ends.mover):
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
@@ -236,11 +246,14 @@ class _Work:
         self._add(hop, barrier.method, barrier.barrier_forward_ev, barrier.barrier_backward_ev)
         return barrier.saddle_energy_ev
 
+    def _ends(self, hop: Hop) -> Ends:
+        return hop_ends(self._supercell, hop, dict(self._vacancies), self._symmetry)
+
     def _add(self, hop: Hop, method: str, forward: float, backward: float) -> None:
         self.summaries.append(HopSummary(hop.hop, hop.distance_angstrom, hop.multiplicity, method, forward, backward))
 
 
-def _planar_hop(hop: Hop, energies: Mapping[str, float], found: Found, lowest: float) -> PlanarHop:
+def _planar_hop(hop: Hop, bounds: Mapping[str, float], found: Found, lowest: float) -> PlanarHop:
     return PlanarHop(
         hop=hop.hop,
         site_initial=hop.site_initial,
@@ -248,7 +261,7 @@ def _planar_hop(hop: Hop, energies: Mapping[str, float], found: Found, lowest: f
         distance_angstrom=hop.distance_angstrom,
         multiplicity=hop.multiplicity,
         edges=hop.edges,
-        bound_ev=max(energies[hop.site_initial], energies[hop.site_final]) - lowest,
+        bound_ev=bounds[hop.hop] if hop.hop in bounds else found.levels[hop.hop] - lowest,
         level_ev=found.levels[hop.hop] - lowest if hop.hop in found.levels else None,
     )
 

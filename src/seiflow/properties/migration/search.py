@@ -1,9 +1,11 @@
 """Which hops of a network decide its percolation barriers, found by computing as few of them as possible.
 
-The level of a hop is its highest energy. Before it is computed the higher of its two end energies is an optimistic bound: no
-path can be lower. The best path of the network with these levels is looked for; as long as it holds a hop that is only bounded,
-that hop is computed and the path looked for again. When every hop of the best path has been computed, no other hop can lower
-the result, for that path is the best even if all the others were at their bounds.
+The level of a hop is its highest energy. Before it is computed it has an optimistic bound, which no path over it can be below:
+the higher of its two end energies, or, at the cost of one relaxation, the least energy of a plane that the ion must cross
+(:mod:`~seiflow.properties.migration.dividing`). The best path of the network with these levels is looked for. As long as it
+holds a hop that is only bounded, that hop's bound is sharpened, or the hop is computed, and the path looked for again. When
+every hop of the best path has been computed, no other hop can lower the result, for that path is the best even if all the
+others were at their bounds.
 
 Hops that could not be computed are closed to the path, and open at their bound for what the barrier could be at best; where the
 two differ the result is a range.
@@ -21,7 +23,7 @@ from seiflow.properties.migration.percolation import Edge, Offset, Step, best_pa
 AXES = "abc"
 
 Compute = Callable[[Hop], float]
-"""Computes a hop and returns its highest energy, eV."""
+"""Returns an energy of a hop, eV: its highest one, or a bound of that."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,16 @@ SAME_LEVEL = 1e-6
 
 @dataclass(frozen=True)
 class Bounded:
-    """A hop that was not computed: no path over it is below its bound, counted from the most stable vacancy."""
+    """A hop that was not computed.
+
+    Attributes:
+        bound_ev: No path over it is below this, counted from the most stable vacancy.
+        relaxed: Whether the bound is that of a plane the ion must cross, and not only of its ends.
+    """
 
     hop: str
     bound_ev: float
+    relaxed: bool
 
 
 @dataclass(frozen=True)
@@ -101,22 +109,29 @@ class Found:
     failed: tuple[Failed, ...]
 
 
-def search(network: Network, energies: Mapping[str, float], compute: Compute, most_hops: int | None = None) -> Found:
+def search(
+    network: Network, energies: Mapping[str, float], bound: Compute, compute: Compute, most_hops: int | None = None
+) -> Found:
     """Compute the hops that decide the percolation barriers.
 
     Args:
         network: All hops.
         energies: Of the vacancy at each site, eV, by name.
+        bound: Returns a bound sharper than the end energies. A :class:`ConvergenceError` leaves the hop with those.
         compute: Computes one hop. A :class:`PhysicsError` or :class:`ConvergenceError` closes the hop.
-        most_hops: Stop after so many, even if the barriers are not settled.
+        most_hops: Stop after so many were computed, even if the barriers are not settled.
     """
     known = _Levels(network, energies)
     for axis in range(3):
-        while most_hops is None or known.tried < most_hops:
-            wanted = known.next_hop(axis)
-            if wanted is None:
+        while True:
+            undecided = known.undecided(axis)
+            vague = [hop for hop in undecided if not known.is_sharp(hop)]
+            if vague:
+                known.sharpen(vague[0], bound)
+            elif undecided and (most_hops is None or known.tried < most_hops):
+                known.try_out(undecided[0], compute)
+            else:
                 break
-            known.try_out(wanted, compute)
     return known.result()
 
 
@@ -127,6 +142,7 @@ class _Levels:
         self._lowest = min(energies.values())
         self._hops = {hop.hop: hop for hop in network.hops}
         self._bounds = {hop.hop: max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
+        self._sharp: dict[str, bool] = {}
         self._computed: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._edges = [(hop.hop, *edge) for hop in network.hops for edge in hop.edges]
@@ -136,17 +152,29 @@ class _Levels:
     def tried(self) -> int:
         return len(self._computed) + len(self._failed)
 
-    def next_hop(self, axis: int) -> Hop | None:
-        """Return the longest hop of the best path that has not been tried, or None if all have been."""
-        edges = self._graph(closed=self._failed)
-        path = self._path(edges, axis)
+    def undecided(self, axis: int) -> list[Hop]:
+        """Return the hops of the best path that were not computed, the one that is probably highest first."""
+        path = self._path(self._graph(closed=self._failed), axis)
         names = {self._edges[step.edge][0] for step in path}
-        open_ones = [self._hops[name] for name in names if name not in self._computed]
-        return max(open_ones, key=lambda hop: (round(hop.distance_angstrom, 3), hop.hop), default=None)
+        hops = [self._hops[name] for name in names if name not in self._computed]
+        return sorted(hops, key=lambda hop: (-self._bounds[hop.hop], -hop.distance_angstrom, hop.hop))
+
+    def is_sharp(self, hop: Hop) -> bool:
+        """Tell whether all was done for the bound of a hop."""
+        return hop.hop in self._sharp
+
+    def sharpen(self, hop: Hop, bound: Compute) -> None:
+        """Raise the bound of a hop."""
+        try:
+            self._bounds[hop.hop] = max(bound(hop), self._bounds[hop.hop])
+            self._sharp[hop.hop] = True
+        except ConvergenceError:
+            self._sharp[hop.hop] = False
 
     def try_out(self, hop: Hop, compute: Compute) -> None:
+        """Compute a hop."""
         try:
-            self._computed[hop.hop] = max(compute(hop), self._bounds[hop.hop])
+            self._computed[hop.hop] = compute(hop)
         except (PhysicsError, ConvergenceError) as error:
             self._failed[hop.hop] = str(error)
 
@@ -155,7 +183,7 @@ class _Levels:
             levels=self._computed,
             routes=tuple(self._route(axis) for axis in range(3)),
             bounded=tuple(
-                Bounded(name, self._bounds[name] - self._lowest)
+                Bounded(name, self._bounds[name] - self._lowest, self._sharp.get(name, False))
                 for name in self._hops
                 if name not in self._computed and name not in self._failed
             ),

@@ -1,0 +1,282 @@
+"""The search for the hops that decide, against all hops computed; bounds of hops; hops at a boundary of copper."""
+
+import dataclasses
+import itertools
+from functools import cache
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.emt import EMT
+from ase.optimize import BFGS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seiflow.engine import Engine
+from seiflow.errors import InputError, PhysicsError
+from seiflow.properties.migration.dividing import DividingPlane, least_energy
+from seiflow.properties.migration.hop import hop_barrier
+from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
+from seiflow.properties.migration.percolation import Edge, best_path, thresholds
+from seiflow.properties.migration.planar import ONE_STATE, PlanarMigration, planar_migration, planar_network
+from seiflow.properties.migration.search import search
+from seiflow.properties.migration.states import Vacancy, hop_ends, relax_vacancy, vacancy_in
+from seiflow.properties.migration.symmetry import site_symmetry
+from seiflow.settings import MigrationSettings
+from seiflow.shelves import phase_shelf
+from seiflow.structures.bulk import build_crystal
+from seiflow.structures.defect_sites import DefectSupercell, defect_supercell
+
+OFFSETS = [offset for offset in itertools.product((-1, 0, 1), repeat=3) if any(offset)]
+SETTINGS = MigrationSettings(image_distance=5.0, fmax=0.01)
+
+levels = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 3))
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, dict[str, float], dict[str, float], dict[str, float]]:
+    """Hops between a few sites with the energies of the sites, a sharper bound of each hop and its true level."""
+    sites = draw(st.integers(1, 4))
+    energies = {f"s{site}": draw(levels) for site in range(sites)}
+    hops, bounds, true = [], {}, {}
+    for number in range(draw(st.integers(3, 9))):
+        first, second = draw(st.integers(0, sites - 1)), draw(st.integers(0, sites - 1))
+        name, ends = f"h{number}", (f"s{first}", f"s{second}")
+        edge = (first, second, draw(st.sampled_from(OFFSETS)))
+        hops.append(Hop(name, *edge, (1.0, 0.0, 0.0), draw(st.floats(2, 3)), *ends, 1, symmetric=False, edges=(edge,)))
+        bounds[name] = max(energies[end] for end in ends) + draw(levels)
+        true[name] = bounds[name] + draw(levels)
+    places = tuple(Site(f"s{site}", site, 1) for site in range(sites))
+    return Network("X", np.eye(3, dtype=int), sites, 9.0, 3.0, places, tuple(hops)), energies, bounds, true
+
+
+def along(network: Network, energies: dict[str, float], true: dict[str, float]) -> list[float | None]:
+    lowest = min(energies.values())
+    edges = [Edge(*edge, true[hop.hop] - lowest) for hop in network.hops for edge in hop.edges]
+    found = thresholds(range(len(network.sites)), edges).along
+    return [level if np.isfinite(level) else None for level in found]
+
+
+@given(networks())
+@settings(deadline=None)
+def test_search_finds_what_all_hops_together_give(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]],
+) -> None:
+    """The barriers are those of the network with every hop computed, and are proved."""
+    network, energies, bounds, true = case
+    wanted = along(network, energies, true)
+    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop])
+    assert [route.barrier_ev for route in found.routes] == pytest.approx(wanted, abs=1e-12)
+    assert all(route.proved for route in found.routes if route.barrier_ev is not None)
+
+
+@given(networks(), st.integers(1, 3))
+@settings(deadline=None)
+def test_range_of_an_unfinished_search_holds_the_truth(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], most: int
+) -> None:
+    """After a few hops only, the barrier lies between the bound and what the computed hops give."""
+    network, energies, bounds, true = case
+    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop], most)
+    assert len(found.levels) <= most
+    for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
+        if wanted is not None:
+            assert route.lower_bound_ev <= wanted + 1e-12
+            assert route.barrier_ev is None or route.barrier_ev >= wanted - 1e-12
+
+
+@given(networks(), st.integers(0, 8))
+@settings(deadline=None)
+def test_hop_that_fails_leaves_a_range_and_is_told(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], lost: int
+) -> None:
+    """A hop that cannot be computed is listed with its reason if it was needed, and the truth stays within the range."""
+    network, energies, bounds, true = case
+    name, reason = f"h{lost % len(network.hops)}", "no saddle"
+
+    def compute(hop: Hop) -> float:
+        if hop.hop == name:
+            raise PhysicsError(reason)
+        return true[hop.hop]
+
+    found = search(network, energies, lambda hop: bounds[hop.hop], compute)
+    assert [(failed.hop, failed.reason) for failed in found.failed] in ([], [(name, reason)])
+    for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
+        if wanted is not None:
+            assert route.lower_bound_ev <= wanted + 1e-12
+            assert route.barrier_ev is None or route.barrier_ev >= wanted - 1e-12
+
+
+@given(networks())
+@settings(deadline=None)
+def test_best_path_is_closed_and_as_high_as_its_threshold(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]],
+) -> None:
+    """The hops of a path join up, lead into another cell along its axis, and the highest is at the threshold."""
+    network, _, _, true = case
+    edges = [Edge(*edge, true[hop.hop]) for hop in network.hops for edge in hop.edges]
+    for axis, level in enumerate(thresholds(range(len(network.sites)), edges).along):
+        if not np.isfinite(level):
+            continue
+        path = best_path(edges, axis, level)
+        walked = np.zeros(3, dtype=int)
+        ends = []
+        for step in path:
+            edge, sign = edges[step.edge], 1 if step.forward else -1
+            ends.append((edge.first, edge.second)[::sign])
+            walked += sign * np.array(edge.offset)
+        assert all(before[1] == after[0] for before, after in itertools.pairwise([*ends, ends[0]]))
+        assert walked[axis] != 0
+        assert max(edges[step.edge].level for step in path) == level
+
+
+def test_path_that_is_not_there_is_an_error() -> None:
+    """Where no path leads along a vector, that is told."""
+    with pytest.raises(PhysicsError, match="no path leads along cell vector c"):
+        best_path([Edge(0, 0, (1, 0, 0), 0.1)], 2, 1.0)
+
+
+def test_unknown_hops_are_avoided_by_a_path() -> None:
+    """Of two paths at one level the one of known hops is taken."""
+    edges = [Edge(0, 0, (1, 0, 0), 0.1), Edge(0, 1, (0, 0, 0), 0.1), Edge(1, 0, (1, 0, 0), 0.1)]
+    assert len(best_path(edges, 0, 0.1)) == 1
+    assert {step.edge for step in best_path(edges, 0, 0.1, unknown={0})} == {1, 2}
+
+
+@cache
+def copper() -> Atoms:
+    """Return copper relaxed with EMT."""
+    atoms = Engine(EMT()).relax_crystal(build_crystal(phase_shelf().get("Cu")), fmax=1e-4, stress_gpa=1e-3)
+    atoms.set_constraint()
+    return atoms
+
+
+@cache
+def copper_hop() -> tuple[Atoms, Hop, dict[str, Vacancy]]:
+    network = hop_network(copper(), "Cu", SETTINGS)
+    supercell = make_supercell(copper(), network.supercell)
+    vacancy = relax_vacancy(supercell, network.sites[0], Engine(EMT()), SETTINGS)
+    return supercell, network.hops[0], {vacancy.site: vacancy}
+
+
+def test_vacancy_and_migration_energy_of_copper_by_plain_ase() -> None:
+    """Formation and migration energy of the vacancy of copper agree with ASE's own optimiser, on the midpoint, to 1 meV."""
+    supercell, hop, vacancies = copper_hop()
+    barrier, _ = hop_barrier(supercell, hop, vacancies, site_symmetry(supercell), Engine(EMT()), SETTINGS)
+    atoms = supercell.copy()
+    atoms.calc = EMT()
+    perfect = atoms.get_potential_energy()
+    empty = supercell.copy()
+    del empty[hop.final]
+    empty.calc = EMT()
+    BFGS(empty, logfile=None).run(fmax=0.002)
+    middle = supercell.copy()
+    middle.positions[hop.initial] += np.array(hop.vector_angstrom) / 2
+    del middle[hop.final]
+    middle.calc = EMT()
+    BFGS(middle, logfile=None).run(fmax=0.002)
+    formation = empty.get_potential_energy() - perfect * len(empty) / len(supercell)
+    own = next(iter(vacancies.values())).energy_ev - perfect * len(empty) / len(supercell)
+    assert own == pytest.approx(formation, abs=1e-3)
+    assert barrier.barrier_forward_ev == pytest.approx(middle.get_potential_energy() - empty.get_potential_energy(), abs=1e-3)
+
+
+def test_plane_in_the_middle_of_a_symmetric_hop_bounds_it_tightly() -> None:
+    """The least energy on the plane halfway is at most the saddle's and within 10 meV of it."""
+    supercell, hop, vacancies = copper_hop()
+    symmetry = site_symmetry(supercell)
+    barrier, _ = hop_barrier(supercell, hop, vacancies, symmetry, Engine(EMT()), SETTINGS)
+    bound = least_energy(hop_ends(supercell, hop, vacancies, symmetry), Engine(EMT()))
+    assert barrier.saddle_energy_ev - 0.01 <= bound <= barrier.saddle_energy_ev + 1e-6
+
+
+def test_relaxation_on_a_plane_holds_the_atom_there() -> None:
+    """The place of the atom along the normal, relative to the centre of all others, does not change."""
+    atoms = copper().repeat(2)
+    atoms.rattle(0.05, seed=0)
+    normal = np.array([0.6, 0.8, 0.0])
+
+    def place(structure: Atoms) -> float:
+        return float((structure.positions[3] - np.delete(structure.positions, 3, axis=0).mean(axis=0)) @ normal)
+
+    atoms.set_constraint(DividingPlane(3, normal, len(atoms)))
+    relaxed = Engine(EMT()).relax(atoms, fmax=0.01)
+    assert place(relaxed) == pytest.approx(place(atoms), abs=1e-8)
+    assert not np.allclose(relaxed.positions, atoms.positions, atol=1e-2)
+
+
+@cache
+def crystal_as_boundary() -> tuple[Atoms, DefectSupercell, dict[str, Vacancy]]:
+    """Return the crystal with two planes drawn into it, as if it were a boundary: all is known from the crystal."""
+    atoms = copper().copy()
+    atoms.info["planes"] = [0.25, 0.75]
+    cell = defect_supercell(atoms, species="Cu", image_distance=5.0)
+    vacancies = {}
+    for site in cell.sites:
+        empty = cell.atoms.copy()
+        del empty[site.index]
+        relaxed = Engine(EMT()).relax(empty, fmax=SETTINGS.fmax)
+        vacancies[site.name] = vacancy_in(cell.atoms, site.name, site.index, relaxed)
+    return atoms, cell, vacancies
+
+
+def as_boundary(settings: MigrationSettings = SETTINGS) -> PlanarMigration:
+    atoms, cell, vacancies = crystal_as_boundary()
+    network = planar_network(atoms, cell, "Cu", settings)
+    stay = dict.fromkeys(vacancies, True)
+    return planar_migration(cell, network, vacancies, stay, [], Engine(EMT()), settings)[0]
+
+
+def test_crystal_taken_for_a_boundary_has_the_barrier_of_the_crystal() -> None:
+    """Along and across planes drawn into a crystal the barrier is that of its hop, proved."""
+    supercell, hop, vacancies = copper_hop()
+    barrier, _ = hop_barrier(supercell, hop, vacancies, site_symmetry(supercell), Engine(EMT()), SETTINGS)
+    found = as_boundary()
+    for axis in "abc":
+        assert found.percolation_barrier_ev[axis] == pytest.approx(barrier.barrier_forward_ev, abs=0.03)
+        assert found.percolation_lower_bound_ev[axis] == found.percolation_barrier_ev[axis]
+    assert not found.warnings or all("certain" in warning for warning in found.warnings)
+
+
+def test_forward_less_backward_barrier_is_the_difference_of_the_ends() -> None:
+    """For every hop computed, to 1 meV."""
+    found = as_boundary()
+    energies = {site.site: site.energy_ev for site in found.sites}
+    ends = {hop.hop: (hop.site_initial, hop.site_final) for hop in found.network}
+    assert found.hops
+    for hop in found.hops:
+        before, after = (energies[site] for site in reversed(ends[hop.hop]))
+        assert hop.barrier_forward_ev - hop.barrier_backward_ev == pytest.approx(after - before, abs=1e-3)
+
+
+def test_cutoff_too_short_to_percolate_is_refused_with_the_one_that_does() -> None:
+    """A cut-off below the distance of neighbours is an error that names a longer one."""
+    with pytest.raises(InputError, match=r"the shortest cut-off that does is 2\.5"):
+        as_boundary(SETTINGS.model_copy(update={"cutoff": 2.0}))
+
+
+def test_vacancy_that_fell_into_another_is_one_state_with_it() -> None:
+    """A hop whose two ends are one structure costs nothing beyond them, and nothing is evaluated for it."""
+    atoms = copper().repeat((1, 1, 2))
+    atoms.symbols[atoms.positions[:, 2] < 0.1] = "Au"
+    atoms.info["planes"] = [0.0]
+    cell = defect_supercell(atoms, species="Cu", image_distance=5.0)
+    network = planar_network(atoms, cell, "Cu", SETTINGS)
+    hop = next(hop for hop in network.hops if hop.site_initial != hop.site_final)
+    empty = cell.atoms.copy()
+    del empty[hop.initial]
+    stable = vacancy_in(cell.atoms, hop.site_initial, hop.initial, Engine(EMT()).attach(empty))
+    fallen = cell.atoms.copy()
+    fallen.positions[hop.initial] += hop.vector_angstrom
+    del fallen[hop.final]
+    moved = vacancy_in(cell.atoms, hop.site_final, hop.final, Engine(EMT()).attach(fallen))
+    engine = Engine(EMT())
+    states = {hop.site_initial: stable, hop.site_final: moved}
+    x, y, z = hop.offset
+    both = ((hop.initial, hop.final, hop.offset), (hop.initial, hop.final, (x + 1, y, z)))
+    only = dataclasses.replace(network, hops=(dataclasses.replace(hop, edges=both),))
+    result, _ = planar_migration(cell, only, states, dict.fromkeys(states, True), [], engine, SETTINGS)
+    assert [found.method for found in result.hops] == [ONE_STATE]
+    assert result.percolation_barrier_ev["a"] == pytest.approx(0, abs=1e-6)
+    assert engine.force_evaluations == 0
+    assert moved.energy_ev == pytest.approx(stable.energy_ev, abs=1e-6)
