@@ -101,8 +101,9 @@ def defect_supercell(
         image_distance: Least distance between images of a defect, Å.
         planes: Heights of the boundaries in fractions of the third cell vector; by default ``atoms.info["planes"]``.
         groups: Polyatomic groups.
-        symmetric: Whether the supercell must have the symmetry of the cell, which may ask for a larger one. The sites do not
-            depend on it.
+        symmetric: Whether the supercell must have the symmetry of the cell, which may ask for a larger one. Operations that a
+            structure with boundaries has besides those of its net may be lost nevertheless; sites that only they make equal are
+            then listed apart. Otherwise the sites are those of the cell.
         tolerance: How far atoms may be from their symmetric places, Å. Relaxed boundaries are symmetric to about 1e-2 Å only. A
             loose tolerance joins sites that differ a little, whose energies may then differ by as little; one so loose that it
             joins neighbouring sites finds a wrong space group. A tight one lists equivalent sites several times.
@@ -118,7 +119,11 @@ def defect_supercell(
     expansion = _expansion(atoms, kept, image_distance, planar=bool(heights))
     chosen = [group for group in groups if group.name == species]
     items, labels = _items(atoms, species, chosen, heights)
-    moves = [permutation(atoms, w, t) for w, t in zip(found.rotations, found.translations, strict=True)]
+    moves = [
+        permutation(atoms, w, t)
+        for w, t in zip(found.rotations, found.translations, strict=True)
+        if not symmetric or _keeps(w, expansion)
+    ]
     orbits = _orbits(items, labels, moves)
     supercell = _repeated(atoms, expansion, heights)
     joined = find_units(supercell, chosen).labels
@@ -150,6 +155,12 @@ def _expansion(atoms: "Atoms", rotations: "NDArray[np.int64]", image_distance: f
     cell.set_cell(_effective(atoms, image_distance))
     a, b, c = np.diag(supercell_matrix(cell, image_distance, rotations=within)).tolist()
     return a, b, c
+
+
+def _keeps(rotation: "NDArray[np.int64]", expansion: tuple[int, int, int]) -> bool:
+    """Tell whether a rotation maps the lattice of the supercell onto itself."""
+    times = np.array(expansion)
+    return not (rotation * times[None, :] % times[:, None]).any()
 
 
 def _effective(atoms: "Atoms", far: float | None = None) -> "NDArray[np.float64]":
