@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -296,3 +298,13 @@ def test_building_twice_gives_the_same_bytes(here: Path, repository: Path) -> No
     for name in ("a.extxyz", "b.extxyz"):
         assert main(["build", "--structure", recipe, "--output", str(here / name)]) == 0
     assert (here / "a.extxyz").read_bytes() == (here / "b.extxyz").read_bytes()
+
+
+def test_reader_that_has_had_enough_is_no_error(repository: Path) -> None:
+    """A command whose output nobody reads to its end says nothing about that."""
+    program = [sys.executable, "-c", "import sys; from seiflow.cli import main; sys.exit(main(['schema']))"]
+    with subprocess.Popen(program, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""

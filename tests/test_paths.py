@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.migration.dividing import DividingPlane, least_energy
+from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.percolation import Edge, best_path, thresholds
@@ -22,7 +23,7 @@ from seiflow.properties.migration.planar import ONE_STATE, PlanarMigration, plan
 from seiflow.properties.migration.search import search
 from seiflow.properties.migration.states import Vacancy, hop_ends, relax_vacancy, vacancy_in
 from seiflow.properties.migration.symmetry import site_symmetry
-from seiflow.settings import MigrationSettings
+from seiflow.settings import MigrationSettings, PropertySettings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.defect_sites import DefectSupercell, defect_supercell
@@ -280,3 +281,13 @@ def test_vacancy_that_fell_into_another_is_one_state_with_it() -> None:
     assert result.percolation_barrier_ev["a"] == pytest.approx(0, abs=1e-6)
     assert engine.force_evaluations == 0
     assert moved.energy_ev == pytest.approx(stable.energy_ev, abs=1e-6)
+
+
+@pytest.mark.parametrize("apart", [2.0, 3.0])
+def test_supercell_too_small_for_its_images_is_refused_with_the_size_it_needs(apart: float) -> None:
+    """Images of the vacancy nearer than one and a half hops are refused, and it is told how far apart they must be."""
+    phase = phase_shelf().get("Cu")
+    small = PropertySettings(migration=MigrationSettings(image_distance=apart))
+    with pytest.raises(InputError, match=r"Cu: hops are up to 2\.5\d Å long .* migration\.image_distance: 3\.9"):
+        refuse_hops(phase, [phase], copper(), small)
+    refuse_hops(phase, [phase], copper(), PropertySettings(migration=MigrationSettings(image_distance=3.9)))

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names the type no other way
 
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failure = output.with_suffix(".failed") if output and "settings" in options else None
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever reads the output has had enough; nothing must be written to it at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except SeiflowError as error:
         return _failed(str(error), failure, options)
     except KeyboardInterrupt:

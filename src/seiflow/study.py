@@ -13,11 +13,11 @@ from seiflow.calculators.factory import installation_problem
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
 from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
+from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.records import canonical
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
 from seiflow.structures.build import build_structure, ingredients_as_published
-from seiflow.structures.bulk import build_crystal
 from seiflow.structures.planar_recipes import InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
@@ -204,8 +204,8 @@ class Study:
             built = build_structure(recipe, ingredients_as_published({name: self.phases.get(name) for name in phases_of(recipe)}))
             if isinstance(built.details, Slab) and "boundary" in block.properties:
                 built.details.termination.refuse_polar(recipe.name)
-            if "migration" in block.properties and settings.migration.cutoff is not None:
-                self._refuse_short_hops(recipe, settings.migration.cutoff)
+            if "migration" in block.properties:
+                refuse_hops(recipe, [self.phases.get(name) for name in phases_of(recipe)], built.atoms, settings)
             if "defects" in block.properties and isinstance(recipe, PhaseRecipe):
                 from seiflow.properties.defects.defects import supercells
 
@@ -214,14 +214,6 @@ class Study:
             message = str(error)
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
             yield _at((*place, "structures"), named)
-
-    def _refuse_short_hops(self, recipe: StructureRecipe, cutoff: float) -> None:
-        """Refuse a cut-off at which the hops of a phase do not percolate."""
-        from seiflow.properties.migration.network import percolating_cutoff
-
-        for phase in (self.phases.get(name) for name in phases_of(recipe)):
-            if phase.mobile:
-                percolating_cutoff(build_crystal(phase), phase.mobile, cutoff)
 
     def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""

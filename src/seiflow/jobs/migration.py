@@ -108,6 +108,7 @@ def paths(
         bulk_files: Records of migration in its phases, for comparison.
         frames: Where to write the structures of the hops.
     """
+    from seiflow.properties.migration.network import refuse_small
     from seiflow.properties.migration.planar import BulkBarrier, planar_migration, planar_network
     from seiflow.properties.migration.states import vacancy_in
     from seiflow.properties.segregation import supercell_of
@@ -120,6 +121,7 @@ def paths(
     atoms, species = read_structure(relaxed), mobile_species(task.phases)
     cell = supercell_of(atoms, species, task.settings.segregation)
     network = planar_network(atoms, cell, species, task.settings.migration)
+    refuse_small(task.structure.name, network.image_distance_angstrom, network.cutoff_angstrom, "segregation.image_distance")
     index = {site.name: site.index for site in cell.sites}
     records = {record["site"]: (record, path) for record, path in zip(map(read_record, site_files), vacancy_files, strict=True)}
     vacancies = {name: vacancy_in(cell.atoms, name, index[name], read_structure(path)) for name, (_, path) in records.items()}
@@ -131,14 +133,16 @@ def paths(
 
 
 def _network(task: Task, relaxed: Path) -> "Network":
-    from seiflow.properties.migration.network import hop_network
+    from seiflow.properties.migration.network import hop_network, refuse_small
 
     (phase,) = task.phases
     mobile = phase.mobile
     if mobile is None:
         message = f"{task.structure.name}: the recipe names no mobile species"
         raise InputError(message)
-    return hop_network(read_structure(relaxed), mobile, task.settings.migration)
+    network = hop_network(read_structure(relaxed), mobile, task.settings.migration)
+    refuse_small(task.structure.name, network.image_distance_angstrom, network.cutoff_angstrom, "migration.image_distance")
+    return network
 
 
 def _named(items: Any, key: str, name: str) -> Any:  # noqa: ANN401 - sites or hops

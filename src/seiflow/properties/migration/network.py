@@ -23,6 +23,9 @@ LENGTH_TOLERANCE = 1e-3
 """Å; hops whose lengths differ by less belong to one shell."""
 
 
+HOP_LENGTHS_APART = 1.5
+"""Images of a vacancy are at least this many lengths of the longest hop apart."""
+
 Pair = tuple[int, int, Offset, float]
 """First site, second site, cell offset, distance in Å."""
 
@@ -104,6 +107,27 @@ def hop_network(crystal: "Atoms", mobile: str, settings: MigrationSettings) -> N
     cutoff = percolating_cutoff(crystal, mobile, settings.cutoff)
     hops = hop_classes(supercell, mobile, symmetry, sites, cutoff)
     return Network(mobile, matrix, len(supercell), image_distance(supercell.cell), cutoff, sites, hops)
+
+
+def refuse_small(name: str, image_distance_angstrom: float, longest_hop: float, setting: str) -> None:
+    """Refuse a supercell in which a hop is not told from that of its periodic images.
+
+    Args:
+        name: Of the structure, for the message.
+        image_distance_angstrom: Between images of the vacancy.
+        longest_hop: Å.
+        setting: Name of the setting that makes the supercell larger.
+
+    Raises:
+        InputError: saying how large a supercell has to be.
+    """
+    needed = HOP_LENGTHS_APART * longest_hop
+    if image_distance_angstrom < needed:
+        message = (
+            f"{name}: hops are up to {longest_hop:.2f} Å long and images of the vacancy {image_distance_angstrom:.2f} Å apart; "
+            f"the supercell must hold them at least {needed:.2f} Å apart (settings: {setting}: {np.ceil(needed * 10) / 10:.1f})"
+        )
+        raise InputError(message)
 
 
 def percolating_cutoff(crystal: "Atoms", mobile: str, wanted: float | None) -> float:

@@ -120,7 +120,7 @@ def best_path(edges: Sequence[Edge], axis: int, level: float, unknown: Container
     Raises:
         PhysicsError: if there is no such walk.
     """
-    for reach in (1, 2, 3):
+    for reach in (1, 2, 4, 8):
         found = _Block(edges, level, unknown, reach).walk(axis)
         if found:
             return found
