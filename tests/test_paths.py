@@ -17,6 +17,7 @@ from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.migration.dividing import DividingPlane, least_energy
 from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.properties.migration.hop import hop_barrier
+from seiflow.properties.migration.larger import in_larger_supercell
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.percolation import Edge, best_path, thresholds
 from seiflow.properties.migration.planar import ONE_STATE, PlanarMigration, planar_migration, planar_network
@@ -291,3 +292,20 @@ def test_supercell_too_small_for_its_images_is_refused_with_the_size_it_needs(ap
     with pytest.raises(InputError, match=r"Cu: hops are up to 2\.5\d Å long .* migration\.image_distance: 3\.9"):
         refuse_hops(phase, [phase], copper(), small)
     refuse_hops(phase, [phase], copper(), PropertySettings(migration=MigrationSettings(image_distance=3.9)))
+
+
+def test_hop_is_found_again_in_a_larger_supercell() -> None:
+    """In copper the barrier of images 7 Å apart is within 30 meV of that at 10 Å, and the change told is their difference."""
+    network = hop_network(copper(), "Cu", SETTINGS)
+    supercell, hop, vacancies = copper_hop()
+    engine = Engine(EMT())
+    barrier, _ = hop_barrier(supercell, hop, vacancies, site_symmetry(supercell), engine, SETTINGS)
+    assert in_larger_supercell(copper(), network, hop, barrier, engine, SETTINGS) is None
+    wide = SETTINGS.model_copy(update={"larger_image_distance": 10.0})
+    larger = in_larger_supercell(copper(), network, hop, barrier, engine, wide)
+    assert larger is not None
+    assert larger.image_distance_angstrom >= 10
+    assert larger.atoms > network.atoms
+    assert larger.barrier_change_ev == pytest.approx(larger.barrier_forward_ev - barrier.barrier_forward_ev)
+    assert larger.barrier_forward_ev == pytest.approx(larger.barrier_backward_ev, abs=1e-6)
+    assert bool(larger.warnings) == (abs(larger.barrier_change_ev) > 0.03)

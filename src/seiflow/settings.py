@@ -40,6 +40,11 @@ class MigrationSettings(Settings):
     image_distance: Positive = Field(
         8.0, description="smallest distance between two images of the defect, Å; in a boundary or interface that of segregation"
     )
+    larger_image_distance: Positive | None = Field(
+        None,
+        description="compute each hop of a crystal once more in a supercell with images this far apart, Å, to see what changes; "
+        "null leaves it",
+    )
     cutoff: Positive | None = Field(
         None,
         description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions, a tenth more in a "

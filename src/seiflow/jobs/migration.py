@@ -41,9 +41,12 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
 
 def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames: Path) -> None:
     """Record the barrier of one hop."""
+    import dataclasses
+
     import numpy as np
 
     from seiflow.properties.migration.hop import hop_barrier
+    from seiflow.properties.migration.larger import in_larger_supercell
     from seiflow.properties.migration.network import make_supercell
     from seiflow.properties.migration.states import Vacancy
     from seiflow.properties.migration.symmetry import site_symmetry
@@ -64,14 +67,11 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
             largest_force_ev_per_angstrom=found["largest_force_ev_per_angstrom"],
             displacements_angstrom=np.array(found["displacements_angstrom"]),
         )
-    barrier, structures = hop_barrier(
-        supercell,
-        _named(network.hops, "hop", name),
-        vacancies,
-        site_symmetry(supercell),
-        task.engine,
-        task.settings.migration,
-    )
+    wanted, settings = _named(network.hops, "hop", name), task.settings.migration
+    barrier, structures = hop_barrier(supercell, wanted, vacancies, site_symmetry(supercell), task.engine, settings)
+    larger = in_larger_supercell(read_structure(relaxed), network, wanted, barrier, task.engine, settings)
+    if larger is not None:
+        barrier = dataclasses.replace(barrier, larger=larger, warnings=barrier.warnings + larger.warnings)
     write_structures(frames, [structures.initial, structures.saddle, structures.final])
     step.finish(barrier)
 

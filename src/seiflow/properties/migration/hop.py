@@ -24,6 +24,33 @@ SYMMETRIC = "symmetric saddle"
 CLIMB = "band and climb"
 BAND = "climbing band"
 
+SMALL_CHANGE = 0.03
+"""eV; a larger change of the barrier is told."""
+
+
+@dataclass(frozen=True)
+class LargerSupercell:
+    """The barrier in a larger supercell.
+
+    Attributes:
+        atoms: Of the perfect supercell.
+        barrier_change_ev: The forward barrier there less that in the supercell of the record.
+    """
+
+    image_distance_angstrom: float
+    atoms: int
+    barrier_forward_ev: float
+    barrier_backward_ev: float
+    barrier_change_ev: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader should know."""
+        if abs(self.barrier_change_ev) <= SMALL_CHANGE:
+            return ()
+        where = f"in a supercell with images {self.image_distance_angstrom:.1f} Å apart"
+        return (f"the barrier changes by {self.barrier_change_ev:+.3f} eV {where}",)
+
 
 @dataclass(frozen=True)
 class Barrier:
@@ -37,6 +64,7 @@ class Barrier:
         largest_force_ev_per_angstrom: At the saddle.
         intermediate_minima_ev: Minima passed on the way, above the initial state; the barrier is that of the higher saddle.
         path: Energies along the hop, relative to the initial state.
+        larger: The same in a larger supercell, if that was asked for.
     """
 
     hop: str
@@ -59,6 +87,7 @@ class Barrier:
     path: Path
     charge_state: str
     warnings: tuple[str, ...]
+    larger: LargerSupercell | None = None
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,19 @@ class HopResult:
     final_energy_ev: float
     charge_state: str
     warnings: tuple[str, ...]
+    larger_barrier_change_ev: float | None = None
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Take it from the record of a hop."""
-        fields = {name: record[name] for name in cls.__dataclass_fields__}
-        return cls(**fields | {"warnings": tuple(record["warnings"])})
+        fields = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        larger = record["larger"]["barrier_change_ev"] if record.get("larger") else None
+        return cls(**fields | {"warnings": tuple(record["warnings"]), "larger_barrier_change_ev": larger})
 
 
 @dataclass(frozen=True)
 class HopSummary:
-    """One hop in the table of a structure."""
+    """One hop in the table of a structure; the change of its forward barrier in a larger supercell if that was asked for."""
 
     hop: str
     distance_angstrom: float
@@ -42,6 +44,7 @@ class HopSummary:
     method: str
     barrier_forward_ev: float
     barrier_backward_ev: float
+    larger_barrier_change_ev: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def migration(network: Network, barriers: Mapping[str, HopResult]) -> Migration:
             barriers[hop.hop].method,
             barriers[hop.hop].barrier_forward_ev,
             barriers[hop.hop].barrier_backward_ev,
+            barriers[hop.hop].larger_barrier_change_ev,
         )
         for hop in network.hops
     ]
