@@ -257,12 +257,44 @@ def test_cutoff_too_short_to_percolate_is_refused_with_the_one_that_does() -> No
         as_boundary(SETTINGS.model_copy(update={"cutoff": 2.0}))
 
 
-def test_vacancy_that_fell_into_another_is_one_state_with_it() -> None:
-    """A hop whose two ends are one structure costs nothing beyond them, and nothing is evaluated for it."""
+@cache
+def layered() -> tuple[Atoms, DefectSupercell]:
+    """Return copper with every fourth (001) layer of gold, and its supercell: a boundary with hops whose ends differ."""
     atoms = copper().repeat((1, 1, 2))
     atoms.symbols[atoms.positions[:, 2] < 0.1] = "Au"
     atoms.info["planes"] = [0.0]
-    cell = defect_supercell(atoms, species="Cu", image_distance=5.0)
+    return atoms, defect_supercell(atoms, species="Cu", image_distance=5.0)
+
+
+def test_equivalent_hops_computed_by_themselves_agree() -> None:
+    """Two hops that symmetry makes equal, each with vacancies of its own, have one barrier, to 5 meV both ways."""
+    atoms, cell = layered()
+    network = planar_network(atoms, cell, "Cu", SETTINGS)
+    hop = next(hop for hop in network.hops if hop.site_initial != hop.site_final)
+    barriers = []
+    for initial, final, offset in (hop.edges[0], hop.edges[-1]):
+        if initial not in site_symmetry(cell.atoms).orbit(hop.initial):
+            initial, final, offset = final, initial, (-offset[0], -offset[1], -offset[2])  # noqa: PLW2901 - the other way round
+        way = cell.atoms.positions[final] - cell.atoms.positions[initial] + np.array(offset) @ cell.atoms.cell.array
+        single = dataclasses.replace(
+            hop, initial=initial, final=final, offset=offset, vector_angstrom=(float(way[0]), float(way[1]), float(way[2]))
+        )
+        vacancies = {}
+        for name, index in ((hop.site_initial, initial), (hop.site_final, final)):
+            empty = cell.atoms.copy()
+            del empty[index]
+            empty.rattle(0.01, seed=index)
+            relaxed = Engine(EMT()).relax(empty, fmax=0.005)
+            vacancies[name] = vacancy_in(cell.atoms, name, index, relaxed)
+        barrier, _ = hop_barrier(cell.atoms, single, vacancies, site_symmetry(cell.atoms), Engine(EMT()), SETTINGS)
+        barriers.append((barrier.barrier_forward_ev, barrier.barrier_backward_ev))
+    assert barriers[0] == pytest.approx(barriers[1], abs=0.005)
+    assert barriers[0][0] != pytest.approx(barriers[0][1], abs=0.005)
+
+
+def test_vacancy_that_fell_into_another_is_one_state_with_it() -> None:
+    """A hop whose two ends are one structure costs nothing beyond them, and nothing is evaluated for it."""
+    atoms, cell = layered()
     network = planar_network(atoms, cell, "Cu", SETTINGS)
     hop = next(hop for hop in network.hops if hop.site_initial != hop.site_final)
     empty = cell.atoms.copy()
