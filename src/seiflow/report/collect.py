@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
+from seiflow.report.migration_views import HopNetwork, PlanarMigration
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
-from seiflow.report.views import Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Band, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 
 KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
 """Records that the report shows."""
@@ -58,7 +59,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything there is of one structure with one calculator."""
+    """Everything there is of one structure with one calculator; ``paths`` is the migration of a boundary or interface."""
 
     structure: str
     calculator: str
@@ -70,6 +71,8 @@ class Case:
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
+    paths: PlanarMigration | None = None
+    network: HopNetwork | None = None
     defects: Defects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
@@ -84,11 +87,16 @@ class Case:
             "segregation": self.segregation,
             "elasticity": self.elasticity,
             "phonons": self.phonons,
-            "migration": self.migration,
+            "migration": self.migration or self.paths,
             "defects": self.defects,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The hops computed, in detail."""
+        return self.paths.barriers if self.paths else self.hops
 
 
 @dataclass(frozen=True)
@@ -124,9 +132,11 @@ def _gather(
         segregation=reader.final("segregation", Segregation) if "segregation" in asked else None,
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
-        migration=reader.final("migration", Migration) if "migration" in asked else None,
+        migration=reader.final("migration", Migration) if "migration" in asked and crystal else None,
+        paths=reader.final("migration", PlanarMigration) if "migration" in asked and not crystal else None,
+        network=reader.optional("hops", HopNetwork) if "migration" in asked and crystal else None,
         defects=reader.final("defects", Defects) if "defects" in asked else None,
-        hops=tuple(reader.hops()) if "migration" in asked else (),
+        hops=tuple(reader.hops()) if "migration" in asked and crystal else (),
         kind=kind,
     )
     if "relaxation" not in asked:
@@ -194,13 +204,13 @@ class _Reader:
         return None
 
     def _is_current(self, name: str, record: Mapping[str, Any]) -> bool:
-        wanted = self._settings.get("migration" if name.startswith("hops/") else name)
+        wanted = self._settings.get("migration" if name.partition("/")[0] == "hops" else name)
         return wanted is None or canonical(record["provenance"].get("settings")) == wanted
 
     def _failed_parts(self) -> list[str]:
-        """Return the parts of a migration (hop list, vacancies, hops) that failed and were not computed since."""
+        """Return the parts of a migration (hop list, vacancies, hops, sites) that failed and were not computed since."""
         single = [self._folder / "hops.failed"]
-        several = [path for part in ("vacancies", "hops") for path in sorted((self._folder / part).glob("*.failed"))]
+        several = [path for part in ("vacancies", "hops", "sites") for path in sorted((self._folder / part).glob("*.failed"))]
         failed = [path for path in single + several if path.exists() and not _redone(path)]
         return [path.relative_to(self._folder).as_posix().removesuffix(".failed") for path in failed]
 
@@ -216,7 +226,7 @@ class _Reader:
         for step in ("registry", "relaxation"):
             if name != step and self._failure(step):
                 return f"{NOT_COMPUTED}, because the {step} failed: {self._failure(step)}"
-        parts = self._failed_parts() if name == "migration" else []
+        parts = self._failed_parts() if name in {"migration", "segregation"} else []
         return f"{NOT_COMPUTED}, because these failed: {', '.join(parts)}" if parts else NOT_COMPUTED
 
 

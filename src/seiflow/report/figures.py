@@ -13,7 +13,7 @@ from seiflow.report.canvas import INK, PALETTE, Drawing, canvas
 from seiflow.report.collect import Case, Collected
 from seiflow.report.quantities import MODULI, References, compare, is_cubic
 from seiflow.report.references import find
-from seiflow.report.views import Hop
+from seiflow.report.views import Band
 from seiflow.report.wording import KINDS, kind
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ PUBLISHED = dict(zip(KINDS, "oDs", strict=True))
 
 
 _LABELLED_PEAKS = 4
+_LEGEND_ROWS = 14
 _PLANES = {"xy": (0, 1), "xz": (0, 2), "yz": (1, 2)}
 
 
@@ -42,7 +43,7 @@ def draw(collected: Collected, references: References) -> list[Drawing]:
             curves = heat_capacity(cases, references)
             drawings.append(Drawing(structure, None, "heat-capacity", _CAPTIONS["heat-capacity"], curves))
         drawings += [
-            Drawing(structure, case.calculator, "bands", _CAPTIONS["bands"], band_profiles(case)) for case in cases if case.hops
+            Drawing(structure, case.calculator, "bands", _CAPTIONS["bands"], band_profiles(case)) for case in cases if case.bands
         ]
     return drawings
 
@@ -66,23 +67,24 @@ def band_profiles(case: Case) -> str:
 
     The curves between the computed points (dots) are monotone cubic: a guide to the eye without invented extrema.
     """
-    with canvas(f"bands {case.structure} {case.calculator}", (6.4, 3.9)) as (figure, svg):
+    columns = -(-len(case.bands) // _LEGEND_ROWS)
+    with canvas(f"bands {case.structure} {case.calculator}", (4.8 + 1.6 * max(columns, 1), 3.9)) as (figure, svg):
         axes = figure.subplots()
-        for number, hop in enumerate(case.hops):
-            _profile(axes, hop, number, named=len(case.hops) <= _LABELLED_PEAKS)
+        for number, hop in enumerate(case.bands):
+            _profile(axes, hop, number, named=len(case.bands) <= _LABELLED_PEAKS)
         axes.axhline(0, color="#888888", linewidth=0.8)
         axes.set_xlabel("Path coordinate (Å)")
         axes.set_ylabel("Energy above the initial state (eV)")
         axes.margins(y=0.14)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="Hop", alignment="left")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="Hop", alignment="left", ncols=columns)
     return svg.text
 
 
-def _profile(axes: "Axes", hop: Hop, number: int, *, named: bool) -> None:
+def _profile(axes: "Axes", hop: Band, number: int, *, named: bool) -> None:
     from scipy.interpolate import PchipInterpolator
 
     x, y = np.array(hop.path.coordinate_angstrom), np.array(hop.path.energy_ev)
-    color, dash = PALETTE[number % len(PALETTE)], ("-", "--", ":")[number // len(PALETTE) % 3]
+    color, dash = PALETTE[number % len(PALETTE)], ("-", "--", ":", "-.")[number // len(PALETTE) % 4]
     dense = np.linspace(x[0], x[-1], 121)
     axes.plot(
         dense, PchipInterpolator(x, y)(dense), dash, color=color, label=f"{_literal(hop.hop)}, {hop.barrier_forward_ev:.2f} eV"

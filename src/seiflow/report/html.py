@@ -10,10 +10,13 @@ from seiflow.records import write_text
 from seiflow.report.canvas import Drawing, inline
 from seiflow.report.collect import Case, Collected
 from seiflow.report.figures import draw
+from seiflow.report.migration_quantities import intrinsic_in_words
+from seiflow.report.migration_views import AXES
+from seiflow.report.percolation import passable
 from seiflow.report.quantities import MODULI, Comparison, References, compare, summary_keys
 from seiflow.report.references import Reference
 from seiflow.report.viewer import Portrait, viewer_html, viewer_script
-from seiflow.report.views import Hop, HopSummary, Record
+from seiflow.report.views import Band, HopSummary, Record
 from seiflow.report.wording import cite, cite_briefly, exactly, show
 
 YOUNG_CRITERION_GPA = 3.0
@@ -39,7 +42,7 @@ FITNESS = {
 """What the ratio of computed to published is averaged over."""
 
 
-_WIDE = {"bands", "moduli", "young-modulus"}
+_WIDE = {"bands", "barrier-map", "moduli", "young-modulus"}
 """Drawings that take a row of the page for themselves."""
 
 
@@ -72,7 +75,7 @@ class HopRow:
     """A hop with what either file says of it."""
 
     summary: HopSummary | None
-    detail: Hop | None
+    detail: Band | None
     comparisons: tuple[Comparison, ...]
 
 
@@ -96,6 +99,11 @@ class Part:
     def provenance(self) -> dict[str, str]:
         """Provenance of each record, as JSON text."""
         return {name: _json(record) for name, record in self.case.records.items()}
+
+    @property
+    def intrinsic(self) -> str:
+        """How the intrinsic activation energy follows from barrier and Schottky set, or nothing."""
+        return intrinsic_in_words(self.case)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def write_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html)
+    environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html, axes=AXES)
     measured = fitness(collected, references)
     drawings = draw(collected, references) if drawings is None else drawings
     text = environment.get_template("report.html.jinja").render(
@@ -142,6 +150,7 @@ def write_report(
         overview=OVERVIEW,
         criterion=YOUNG_CRITERION_GPA,
         boundaries=[case for case in collected.cases if case.boundary],
+        passable=passable(collected.cases),
         missing=collected.missing,
     )
     write_text(path, text)
@@ -201,8 +210,9 @@ def _figures(prefix: str, drawings: Sequence[Drawing], structure: str, calculato
 
 
 def _hops(case: Case, compared: dict[str, tuple[Comparison, ...]]) -> tuple[HopRow, ...]:
-    summaries = {hop.hop: hop for hop in case.migration.hops} if case.migration else {}
-    details = {hop.hop: hop for hop in case.hops}
+    final = case.migration or case.paths
+    summaries = {hop.hop: hop for hop in final.hops} if final else {}
+    details = {hop.hop: hop for hop in case.bands}
     return tuple(
         HopRow(summaries.get(name), details.get(name), compared[f"barrier_forward_ev[{name}]"])
         for name in dict.fromkeys([*summaries, *details])

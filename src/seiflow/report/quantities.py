@@ -4,51 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
+from seiflow.report.migration_quantities import barrier_keys, migration_quantities
 from seiflow.report.planar_views import Boundary
+from seiflow.report.quantity import STIFFNESS_KEYS, Quantity
 from seiflow.report.references import Reference, deviation, find
-from seiflow.report.views import DefectEnergies, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
-from seiflow.report.wording import KINDS, LABELS, Number, kind, show, signed_percent, unit_of
+from seiflow.report.views import DefectEnergies, Defects, Elasticity, Phonons, Record, Relaxation
+from seiflow.report.wording import KINDS, LABELS, kind, show, signed_percent
 
 References = dict[str, tuple[Reference, ...]]
 
 MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
 
 _PUBLISHED_AS = {"barrier_forward_ev": "vacancy_barrier_ev", "percolation_barrier_3d_ev": "vacancy_barrier_ev"}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number of one record; what tells several of a kind apart stands in brackets: ``barrier_forward_ev[hop]``."""
-
-    key: str
-    value: Number
-
-    @property
-    def base(self) -> str:
-        """The key without what stands in brackets."""
-        return self.key.partition("[")[0]
-
-    @property
-    def unit(self) -> str:
-        """The unit that the key ends with, or nothing."""
-        return unit_of(self.base)
-
-    @property
-    def label(self) -> str:
-        """What a reader sees instead of the key."""
-        which = self.key.partition("[")[2].removesuffix("]")
-        label = LABELS.get(self.base)
-        if label is None:
-            label = self.base.removesuffix("_gpa").upper() if self.base in STIFFNESS_KEYS else self.base.replace("_", " ")
-        return f"{label} {which}".strip()
-
-    @property
-    def text(self) -> str:
-        """The value with its unit."""
-        return show(self.value, self.unit)
-
-
-STIFFNESS_KEYS = tuple(f"c{i}{j}_gpa" for i in range(1, 7) for j in range(i, 7))
 
 
 def quantities(case: Case) -> Iterator[Quantity]:
@@ -68,7 +35,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
         yield from _elasticity(case.elasticity)
     if case.phonons:
         yield from _phonons(case.phonons)
-    yield from _migration(case.migration, case.hops)
+    yield from migration_quantities(case)
     if case.defects:
         yield from _defects(case.defects)
     for name, record in case.records.items():
@@ -121,29 +88,6 @@ def _phonons(record: Phonons) -> Iterator[Quantity]:
     yield Quantity("imaginary_modes", len(record.imaginary_modes))
 
 
-def _migration(record: Migration | None, hops: tuple[Hop, ...]) -> Iterator[Quantity]:
-    listed = record.hops if record else ()
-    for hop in listed:
-        for name in ("barrier_forward_ev", "barrier_backward_ev", "distance_angstrom", "multiplicity"):
-            yield Quantity(f"{name}[{hop.hop}]", getattr(hop, name))
-    known = {hop.hop for hop in listed}
-    for profile in hops:
-        names = ["straight_barrier_ev", "pushed_barrier_ev", "offset_angstrom", "negative_modes"]
-        if profile.hop not in known:
-            names = ["barrier_forward_ev", "barrier_backward_ev", "distance_angstrom", *names]
-        for name in names:
-            if getattr(profile, name) is not None:
-                yield Quantity(f"{name}[{profile.hop}]", getattr(profile, name))
-    if record:
-        for axis, barrier in record.percolation_barrier_ev.items():
-            yield Quantity(f"percolation_barrier_ev[{axis}]", barrier)
-        for dimensions in "123":
-            name = f"percolation_barrier_{dimensions}d_ev"
-            yield Quantity(name, getattr(record, name))
-        yield Quantity("image_distance_angstrom", record.image_distance_angstrom)
-        yield Quantity("cutoff_angstrom", record.cutoff_angstrom)
-
-
 def _defects(record: Defects) -> Iterator[Quantity]:
     for name in (*DefectEnergies.model_fields, "vacancy_energy_ev", "interstitial_energy_ev"):
         yield Quantity(name, getattr(record, name))
@@ -176,7 +120,9 @@ class Comparison:
     def deviation_percent(self) -> float | None:
         """How far the computed number lies from the published one."""
         value = self.quantity.value
-        relative = None if self.reference is None or value is None else deviation(float(value), self.reference)
+        if self.reference is None or value is None or self.quantity.least is not None:
+            return None
+        relative = deviation(float(value), self.reference)
         return None if relative is None else 100 * relative
 
     @property
@@ -191,7 +137,7 @@ class Comparison:
     def ratio(self) -> float | None:
         """Computed over published; a published range counts with its middle."""
         value, reference = self.quantity.value, self.reference
-        if value is None or reference is None:
+        if value is None or reference is None or self.quantity.least is not None:
             return None
         middle = sum(reference.value) / 2 if isinstance(reference.value, tuple) else reference.value
         return float(value) / middle if middle else None
@@ -231,7 +177,7 @@ def summary_keys(case: Case) -> list[str]:
         *_lattice_keys(case),
         *_boundary_keys(case),
         *_modulus_keys(case),
-        *_barrier_keys(case),
+        *barrier_keys(case),
         *_defect_keys(case),
         *_phonon_keys(case),
     ]
@@ -268,16 +214,6 @@ def _modulus_keys(case: Case) -> list[str]:
     averages = ["bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa"]
     first = ["c11_gpa", "c12_gpa", "c44_gpa"] if is_cubic(case.elasticity) else []
     return [*first, *averages, "young_modulus_min_gpa", "young_modulus_max_gpa", "poisson_ratio"]
-
-
-def _barrier_keys(case: Case) -> list[str]:
-    hops = [hop.hop for hop in case.migration.hops] if case.migration else [hop.hop for hop in case.hops]
-    keys = [f"barrier_forward_ev[{hop}]" for hop in hops]
-    if case.migration is None:
-        return keys
-    barriers = {f"percolation_barrier_{n}d_ev": getattr(case.migration, f"percolation_barrier_{n}d_ev") for n in "123"}
-    last = "percolation_barrier_3d_ev"
-    return keys + [key for key, barrier in barriers.items() if key == last or barrier != barriers[last]]
 
 
 def _phonon_keys(case: Case) -> list[str]:

@@ -7,9 +7,12 @@ radius (Cordero et al., Dalton Trans. 2832, 2008).
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from seiflow.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -119,6 +122,20 @@ def view(cell: "NDArray[np.float64]", axis: int, *, planar: bool = False) -> "ND
     up = up - (up @ towards) * towards
     up /= np.linalg.norm(up)
     return np.array([np.cross(up, towards), up, towards])
+
+
+def require_drawable(atoms: "Atoms", path: Path) -> None:
+    """Refuse a file that was read but holds no crystal.
+
+    Raises:
+        InputError: naming the file.
+    """
+    marks = [np.ravel(atoms.info.get("planes", [])), np.ravel(atoms.arrays.get("grain", []))]
+    marked = all(np.issubdtype(mark.dtype, np.number) and np.isfinite(mark).all() and (mark >= 0).all() for mark in marks)
+    solid = len(atoms) > 0 and np.isfinite(atoms.positions).all() and abs(np.linalg.det(atoms.cell)) > 1e-6  # noqa: PLR2004 - Å³
+    if not marked or not solid:
+        message = f"{path}: holds no structure with a cell. Delete it and run the study again."
+        raise InputError(message)
 
 
 def grain_names(atoms: "Atoms") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seiflow.records import write_text
 from seiflow.report.collect import Case, Collected
+from seiflow.report.percolation import format_passable, passable
 from seiflow.report.quantities import Comparison, References, compare, is_cubic, summary_keys
 from seiflow.report.wording import Number, cite, kind, show
 
@@ -61,6 +62,7 @@ def _plain(value: Number) -> str:
 def format_table(collected: Collected, references: References) -> str:
     """Return the headline numbers, a block for each structure and calculator, and what is missing, for a terminal."""
     blocks = [_block(case, references) for case in collected.cases if case.records]
+    blocks += [text] if (text := format_passable(passable(collected.cases))) else []
     if collected.missing:
         blocks.append("\n".join(["Missing", *_missing(collected)]))
     return "\n\n".join(blocks) + "\n"
@@ -113,6 +115,8 @@ def _verdicts(case: Case) -> list[str]:
         lines.append(f"  {'Born stable':<26}{show(case.elasticity.born_stable, ''):>16}")
     if case.phonons:
         lines.append(f"  {'Phonons stable':<26}{show(case.phonons.stable, ''):>16}")
+    if case.paths:
+        lines.append(f"  {'Hops computed':<26}{case.paths.progress:>16}")
     return lines
 
 

@@ -5,6 +5,8 @@
   const TURN = 0.01; // radians per pixel
   const STEP = Math.PI / 24; // radians per key
   const BOND = 0.13; // Å
+  const HOP = 0.17; // Å
+  const PARTS = 8; // of a hop, each sorted by its depth
 
   const times = (a, b) => {
     const c = new Array(9).fill(0);
@@ -75,6 +77,18 @@
         bonds.push({ what: "bond", kind: one.kind, ends, point, layer: layer(point) });
       }
     }
+    const hops = [];
+    for (const [colour, places] of data.hops) {
+      for (let i = 0; i < places.length; i += 6) {
+        const [from, to] = [0, 3].map((end) => places.slice(i + end, i + end + 3).map((x, axis) => x / 100 - middle[axis]));
+        const vector = add(to, from, -1);
+        for (let j = 0; j < PARTS; j++) {
+          const point = add(from, vector, (j + 0.5) / PARTS);
+          if (atoms.some((atom) => Math.hypot(...add(point, atom.point, -1)) < atom.kind[2])) continue; // within a sphere
+          hops.push({ what: "hop", colour, ends: [add(from, vector, j / PARTS), add(from, vector, (j + 1) / PARTS)], point, layer: layer(point) });
+        }
+      }
+    }
     const edges = [];
     const starts = [[0, 0], [0, 1], [1, 0], [1, 1]];
     for (const [vector, start] of [a, b, c].flatMap((vector, axis) => starts.map((rest) => [vector, at(...[...rest.slice(0, axis), 0, ...rest.slice(axis)])]))) {
@@ -87,7 +101,7 @@
     const quads = data.planes.map((plane) => [[0, 0], [1, 0], [1, 1], [0, 1]].map(([i, j]) => at(i, j, plane)));
     const far = [...atoms.map((atom) => Math.sqrt(dot(atom.point, atom.point)) + atom.kind[2])];
     for (const corner of [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]) far.push(Math.sqrt(dot(at(...corner), at(...corner))));
-    return { pieces: [...atoms, ...bonds, ...edges], quads, normal, at, radius: Math.max(...far), vectors: { a, b, c } };
+    return { pieces: [...atoms, ...bonds, ...hops, ...edges], quads, normal, at, radius: Math.max(...far), vectors: { a, b, c } };
   };
 
   class Viewer {
@@ -124,7 +138,24 @@
         make("i", item).style.background = colour;
         item.append(symbol);
       }
+      if (this.data.hops.length) this.legendOfHops(bar, legend);
       make("small", bar, { textContent: "Drag to turn; click, then wheel to zoom; double click to reset." });
+    }
+
+    // Hops can be taken away, for they lie over the structure.
+    legendOfHops(bar, legend) {
+      for (const [text, colour] of this.data.levels) {
+        const item = make("span", legend);
+        Object.assign(make("i", item).style, { background: colour, borderRadius: "0" });
+        item.append(text);
+      }
+      const button = make("button", bar, { type: "button", textContent: "hops", ariaPressed: "true" });
+      legend.before(button);
+      button.addEventListener("click", () => {
+        this.bare = !this.bare;
+        button.ariaPressed = String(!this.bare);
+        this.redraw();
+      });
     }
 
     look(axis) {
@@ -226,7 +257,7 @@
     pieces(show, scale, ratio) {
       const { scene } = this;
       const upwards = apply(this.turn, scene.normal)[2] >= 0;
-      const seen = scene.pieces.map((piece) => ({ piece, place: show(piece.point) }));
+      const seen = scene.pieces.filter((piece) => piece.what !== "hop" || !this.bare).map((piece) => ({ piece, place: show(piece.point) }));
       const order = this.data.planes.map((plane, index) => [plane, index]).sort((one, other) => one[0] - other[0]);
       for (let step = 0; step <= order.length; step++) {
         const layer = upwards ? step : order.length - step;
@@ -248,6 +279,10 @@
 
     bond({ kind: [, colour], ends }, place, show, scale) {
       for (const [share, size] of [[0.5, 2.4], [0, 2]]) this.stroke(ends, show, mixed(colour, "#000000", share), BOND * size * scale, "butt");
+    }
+
+    hop({ colour, ends }, place, show, scale) {
+      this.stroke(ends, show, colour, Math.max(2, 2 * HOP * scale), "round");
     }
 
     edge({ ends }, place, show) {

@@ -12,11 +12,12 @@ import numpy as np
 from seiflow.errors import InputError
 from seiflow.report.collect import Collected, Missing
 from seiflow.report.pictures import AXES, picture, section_name
-from seiflow.report.scene import Scene, colour, grain_names, scene, view
+from seiflow.report.scene import Scene, colour, grain_names, require_drawable, scene, view
 
 if TYPE_CHECKING:
     from ase import Atoms
     from markupsafe import Markup
+    from numpy.typing import NDArray
 
 STILL_DOTS_PER_INCH = 80
 STILL_COLOURS = 32
@@ -30,12 +31,29 @@ _FRAGMENT = """\
 
 
 @dataclass(frozen=True)
+class Hops:
+    """Hops as lines of colour.
+
+    Attributes:
+        lines: By colour, n × 2 × 3: both ends of each, Å, from the origin of the cell.
+        levels: What the lowest and the highest colour mean.
+    """
+
+    lines: "dict[str, NDArray[np.float64]]"
+    levels: tuple[tuple[str, str], ...]
+
+
+NO_HOPS = Hops({}, ())
+
+
+@dataclass(frozen=True)
 class Portrait:
-    """A relaxed structure and the calculator that relaxed it."""
+    """A relaxed structure, the calculator that relaxed it, and the hops in it."""
 
     structure: str
     calculator: str
     atoms: "Atoms"
+    hops: Hops = NO_HOPS
 
     @property
     def grains(self) -> tuple[str, ...]:
@@ -66,7 +84,7 @@ def find_portraits(results: Path, collected: Collected) -> tuple[list[Portrait],
             continue
         try:
             atoms = read_structure(path)
-            _require_drawable(atoms, path)
+            require_drawable(atoms, path)
         except InputError as error:
             damaged.append(Missing(case.structure, case.calculator, "picture", str(error)))
         else:
@@ -74,19 +92,20 @@ def find_portraits(results: Path, collected: Collected) -> tuple[list[Portrait],
     return list(found.values()), damaged
 
 
-def viewer_html(atoms: "Atoms", *, title: str, grains: Sequence[str] = ()) -> "Markup":
+def viewer_html(atoms: "Atoms", *, title: str, grains: Sequence[str] = (), hops: Hops = NO_HOPS) -> "Markup":
     """Return the part of a page that shows a structure; the page needs :func:`viewer_script` once.
 
     Args:
         atoms: The structure, as :func:`seiflow.report.scene.scene` takes it.
         title: What screen readers say.
         grains: Names of the grains, by their numbers.
+        hops: Drawn into it.
     """
     from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
 
     still = picture(atoms, title=title, grains=grains, dots_per_inch=STILL_DOTS_PER_INCH, colours=STILL_COLOURS)
-    data = viewer_data(scene(atoms), title=title, grains=grains)
+    data = viewer_data(scene(atoms), title=title, grains=grains, hops=hops)
     packed = htmlsafe_json_dumps(data, separators=(",", ":"), ensure_ascii=False)
     return Markup(_FRAGMENT).format(  # noqa: S704 - text of this module; format escapes what it is given
         still=base64.b64encode(still).decode(), title=title, data=packed
@@ -101,10 +120,11 @@ def viewer_script() -> "Markup":
     return Markup(code)  # noqa: S704 - a file of this package
 
 
-def viewer_data(drawn: Scene, *, title: str, grains: Sequence[str] = ()) -> dict[str, object]:
+def viewer_data(drawn: Scene, *, title: str, grains: Sequence[str] = (), hops: Hops = NO_HOPS) -> dict[str, object]:
     """Return what viewer.js draws, as JSON types.
 
     ``kinds`` are element, colour and radius (Å); ``atoms`` holds kind, x, y, z of each atom in turn, lengths in 0.01 Å;
+    ``hops`` are colours, each with both ends of its lines in turn, likewise;
     ``views`` are matrices along the three cell vectors, row by row.
     """
     looks = [(symbol, colour(symbol), round(float(radius), 2)) for symbol, radius in zip(drawn.symbols, drawn.radii, strict=True)]
@@ -118,17 +138,9 @@ def viewer_data(drawn: Scene, *, title: str, grains: Sequence[str] = ()) -> dict
         "atoms": atoms.ravel().tolist(),
         "bonds": drawn.bonds.ravel().tolist(),
         "cell": drawn.cell.round(3).tolist(),
+        "hops": [[shade, np.rint(ends * 100).astype(int).ravel().tolist()] for shade, ends in hops.lines.items()],
+        "levels": hops.levels,
         "planes": [round(plane, 4) for plane in drawn.planes],
         "sections": [[round(bottom, 4), round(top, 4), name] for bottom, top, name in named if name],
         "views": {name: view(drawn.cell, axis, planar=drawn.planar).round(5).ravel().tolist() for axis, name in enumerate(AXES)},
     }
-
-
-def _require_drawable(atoms: "Atoms", path: Path) -> None:
-    """Refuse a file that was read but holds no crystal."""
-    marks = [np.ravel(atoms.info.get("planes", [])), np.ravel(atoms.arrays.get("grain", []))]
-    marked = all(np.issubdtype(mark.dtype, np.number) and np.isfinite(mark).all() and (mark >= 0).all() for mark in marks)
-    solid = len(atoms) > 0 and np.isfinite(atoms.positions).all() and abs(np.linalg.det(atoms.cell)) > 1e-6  # noqa: PLR2004 - Å³
-    if not marked or not solid:
-        message = f"{path}: holds no structure with a cell. Delete it and run the study again."
-        raise InputError(message)

@@ -141,6 +141,14 @@ class DefectEnergies(BaseModel):
     schottky_bound_energy_ev: float | None
 
 
+class SchottkySet(BaseModel):
+    """How many of each kind are missing in a Schottky set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    units: dict[str, int]
+
+
 class LargerDefects(BaseModel):
     """How the energies change in a larger supercell."""
 
@@ -165,6 +173,7 @@ class Defects(Record):
     atoms: int
     frenkel: Frenkel | None
     anion_frenkel: Frenkel | None
+    schottky: SchottkySet
     larger: LargerDefects | None
 
 
@@ -203,17 +212,26 @@ class Profile(BaseModel):
     energy_ev: tuple[float, ...]
 
 
-class Hop(Record):
-    """``hops/{hop}.json``."""
+class Band(BaseModel):
+    """What was found of one hop."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     hop: str
     distance_angstrom: float
     method: str
     barrier_forward_ev: float
     barrier_backward_ev: float
+    saddle_energy_ev: float
+    initial_energy_ev: float
+    final_energy_ev: float
     straight_barrier_ev: float | None
     pushed_barrier_ev: float | None
     offset_angstrom: float | None
     curvatures_ev_per_angstrom2: tuple[float, ...]
     negative_modes: int
     path: Profile
+
+
+class Hop(Record, Band):
+    """``hops/{hop}.json``."""

@@ -10,6 +10,8 @@ Number = float | int | bool | None
 TO = "\N{EN DASH}"
 """Joins the ends of a range."""
 
+AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}"
+
 MINUS = "\N{MINUS SIGN}"
 
 UNITS = {
@@ -54,6 +56,18 @@ LABELS = {
     "percolation_barrier_1d_ev": "Percolation, 1D",
     "percolation_barrier_2d_ev": "Percolation, 2D",
     "percolation_barrier_3d_ev": "Percolation, 3D",
+    "percolation_barrier_along_ev": "Percolation along",
+    "percolation_barrier_across_ev": "Percolation across",
+    "percolation_lower_bound_along_ev": "Lower bound along",
+    "percolation_lower_bound_across_ev": "Lower bound across",
+    "bulk_percolation_barrier_3d_ev": "Percolation, bulk",
+    "intrinsic_activation_energy_ev": "Intrinsic activation",
+    "migration_hops": "Hops",
+    "migration_hops_computed": "Hops computed",
+    "migration_hops_failed": "Hops failed",
+    "hop_bound_ev": "Lower bound of",
+    "hop_level_ev": "Level of",
+    "site_energy_ev": "Vacancy vs most stable,",
     "barrier_forward_ev": "Hop",
     "heat_capacity_300k_j_per_mol_k": "Heat capacity Cv(300 K)",
     "max_frequency_thz": "Highest frequency",
@@ -94,6 +108,21 @@ def show(value: Number | tuple[float, float], unit: str) -> str:
     if isinstance(value, tuple):
         return with_unit(TO.join(_digits(bound, unit) for bound in value), unit)
     return with_unit(_digits(value, unit), unit)
+
+
+def show_least(value: Number, least: float | None, unit: str) -> str:
+    """Return a value that may only be known to lie above a least one: as a number, a range or a bound.
+
+    Args:
+        value: What it is at most; None if nothing is known of that.
+        least: What it is at least; None if the value is exact.
+        unit: Of both.
+    """
+    if least is None:
+        return show(value, unit)
+    if value is None:
+        return f"{AT_LEAST} {show(least, unit)}"
+    return show((least, value), unit)
 
 
 def with_unit(text: str, unit: str) -> str:
