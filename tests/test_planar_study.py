@@ -234,7 +234,7 @@ def test_store_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
     ("structures", "properties", "recipe", "said"),
     [
         (["Cu"], ["boundary"], {}, "boundary of Cu: of a structure of kind phase these can be computed"),
-        (["Cu-310"], ["migration"], {}, "migration of Cu-310: of a structure of kind grain_boundary"),
+        (["Cu-111"], ["migration"], {}, "migration of Cu-111: of a structure of kind slab"),
         (["Cu-310"], ["boundary"], {"plane": [0, 0, 0]}, r"(0 0 0) has no direction"),
         (["Cu-310"], ["boundary"], {"plane": [1.5, 0, 1]}, "is no plane; give three whole numbers"),
         (["Cu-310"], ["boundary"], {"type": "twist", "plane": [0, 0, 1], "sigma": 6}, "has Σ6; nearest"),

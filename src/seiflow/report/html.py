@@ -150,6 +150,7 @@ def write_report(
         overview=OVERVIEW,
         criterion=YOUNG_CRITERION_GPA,
         boundaries=[case for case in collected.cases if case.boundary],
+        strong=any(case.elasticity for case in collected.cases),
         passable=passable(collected.cases),
         missing=collected.missing,
     )
