@@ -70,7 +70,12 @@ def searched(most_hops: int | None) -> tuple[DefectSupercell, Network, Found, di
     cell = defect_supercell(boundary(), species="Li", image_distance=5.0)
     network = planar_network(boundary(), cell, "Li", SETTINGS)
     energies = {site.name: 0.05 * number for number, site in enumerate(cell.sites)}
-    return cell, network, search(network, energies, level, most_hops), energies
+    return (
+        cell,
+        network,
+        search(network, energies, lambda hop: max(energies[hop.site_initial], energies[hop.site_final]), level, most_hops),
+        energies,
+    )
 
 
 @cache
