@@ -294,10 +294,14 @@ def test_interface_with_vacuum_has_one_interface(planes: Path, tmp_path: Path, r
     assert one["excess_volume_angstrom"] is None
 
 
-def test_profile_of_vacancies(tmp_path: Path, run: Run, workflow: Command) -> None:
-    """Every site of a boundary has its distance and energy, the sites make up the cell, and the report draws them."""
+def test_profile_of_defects(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """Every site of a boundary has its distance and energy, the sites make up the cell, and the report draws them.
+
+    Interstitial sites are those asked for, each with a record and a structure that holds one ion more than the supercell.
+    """
     wanted = [{"structures": ["twin"], "calculators": ["emt"], "properties": ["segregation"]}]
-    write_study(tmp_path, calculations=wanted, settings=QUICK)
+    settings = QUICK | {"segregation": {"image_distance": 5, "interstitials": 1}}
+    write_study(tmp_path, calculations=wanted, settings=settings)
     recipe = TILT | {"name": "twin", "plane": [1, 1, 1], "thickness_angstrom": 6}
     (tmp_path / "mine/structures/twin.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     done = run("snakemake", *workflow(), cwd=tmp_path)
@@ -307,3 +311,9 @@ def test_profile_of_vacancies(tmp_path: Path, run: Run, workflow: Command) -> No
     assert found["lowest_energy_ev"] is not None
     assert {"relaxed Cu", "Cu_1", "relaxed"} <= set(found["provenance"]["inputs_sha256"])
     assert (tmp_path / "results/figures/twin-emt-segregation.svg").exists()
+    (point,) = found["interstitial_profile"]
+    places = record(tmp_path, "twin/emt/sites")
+    assert [site["name"] for site in places["interstitials"]] == [point["site"]]
+    assert record(tmp_path, f"twin/emt/sites/{point['site']}")["site"] == point["site"]
+    assert len(read_structure(tmp_path / f"results/twin/emt/sites/{point['site']}.extxyz")) == places["atoms"] + 1
+    assert found["bulk_interstitial"][0]["energy_ev"] > 0

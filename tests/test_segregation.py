@@ -12,17 +12,8 @@ from seiflow.engine import Engine
 from seiflow.errors import InputError
 from seiflow.jobs.segregation import mobile_species
 from seiflow.properties.planar import planar_relaxation
-from seiflow.properties.segregation import (
-    BulkVacancy,
-    Segregation,
-    SiteVacancy,
-    bulk_vacancy,
-    expansion_near,
-    segregation,
-    site_vacancy,
-    sites,
-    supercell_of,
-)
+from seiflow.properties.segregation import Segregation, segregation, sites, supercell_of
+from seiflow.properties.site_defects import BulkVacancy, SiteDefect, bulk_vacancy, expansion_near, site_vacancy
 from seiflow.settings import PlanarSettings, SegregationSettings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
@@ -142,7 +133,7 @@ def test_vacancy_that_does_not_stay_is_no_vacancy_there() -> None:
     assert not result.stays
     assert result.energy_ev is None
     listed = sites(crystal, "Cu", SETTINGS)
-    vacancies = {each.name: SiteVacancy(each.name, None, stays=False, **_nothing()) for each in listed.sites}
+    vacancies = {each.name: SiteDefect(each.name, None, stays=False, **_nothing()) for each in listed.sites}
     told = segregation(listed, 0.0, vacancies, [bulk()])
     assert told.lowest_energy_ev is None
     assert any("did not stay" in warning for warning in told.warnings)
@@ -169,7 +160,7 @@ def test_reference_has_as_many_atoms() -> None:
 def test_thin_or_strained_grains_are_told() -> None:
     """A farthest site that differs from the bulk by more than 50 meV is told."""
     listed = sites(tilt(), "Cu", SETTINGS)
-    vacancies = {each.name: SiteVacancy(each.name, 0.2, stays=True, **_nothing()) for each in listed.sites}
+    vacancies = {each.name: SiteDefect(each.name, 0.2, stays=True, **_nothing()) for each in listed.sites}
     told = segregation(listed, 0.0, vacancies, [BulkVacancy("Cu", 0.0, 108)])
     assert all("differs from the bulk by +0.200 eV" in warning for warning in told.warnings)
     assert len(told.warnings) == 2

@@ -30,10 +30,10 @@ def add_jobs(commands: "Commands") -> None:
     relax.add_argument("--relaxed", type=Path, required=True, help="extended XYZ file to write")
     boundary = _crystals(_relaxed(_job(commands, "boundary", "energies of a boundary, interface or slab", _boundary)))
     boundary.add_argument("--registry", type=Path, required=True, help="record of the registry search")
-    segregation = _relaxed(_job(commands, "segregation", "energies of vacancies against distance from a plane", _segregation))
+    segregation = _relaxed(_job(commands, "segregation", "energies of defects against distance from a plane", _segregation))
     segregation.add_argument("--crystals", type=Path, nargs="+", required=True, help="relaxed crystals of the phases, in order")
-    segregation.add_argument("--sites", type=Path, nargs="+", required=True, help="records of the vacancies at all sites")
-    site = _relaxed(_job(commands, "site-vacancy", "relax the vacancy at one site near a plane", _site_vacancy))
+    segregation.add_argument("--sites", type=Path, nargs="+", required=True, help="records of the defects at all sites")
+    site = _relaxed(_job(commands, "site-defect", "relax the vacancy or interstitial at one site near a plane", _site_defect))
     site.add_argument("--site", required=True, help="name of the site")
     site.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
     for name, help_text, run in (
@@ -160,10 +160,10 @@ def _sites(options: argparse.Namespace) -> None:
     sites(_task(options), options.relaxed)
 
 
-def _site_vacancy(options: argparse.Namespace) -> None:
-    from seiflow.jobs.segregation import site_vacancy
+def _site_defect(options: argparse.Namespace) -> None:
+    from seiflow.jobs.segregation import site_defect
 
-    site_vacancy(_task(options), options.relaxed, options.site, options.frame)
+    site_defect(_task(options), options.relaxed, options.site, options.frame)
 
 
 def _segregation(options: argparse.Namespace) -> None:

@@ -60,10 +60,13 @@ def _work(study: Study, job: Job) -> _Work:
         once = RELAXATIONS["relaxation"] * (2 if job.settings.planar.shakes else 1)
         thicker = 2 if job.settings.boundary.thicker_by is not None else 1
         registries = REGISTRY * (job.settings.registry.candidates + 1) if job.settings.registry.candidates else 0
+        added = job.settings.segregation.interstitials
         work = {
             "relaxation": _Work(2, once + registries, len(atoms)),
             "migration": _Work(1, SUPERCELL["hop"] * len(atoms) // 4, 4 * len(atoms)),
-            "segregation": _Work(2 + len(atoms) // 8, SUPERCELL["vacancy"] * len(atoms) // 8, 4 * len(atoms)),
+            "segregation": _Work(
+                2 + len(atoms) // 8 + added, SUPERCELL["vacancy"] * len(atoms) // 8 + DEFECT * added, 4 * len(atoms)
+            ),
             "boundary": _Work(1, once * thicker, len(atoms)),
             "elasticity": _Work(1, 18 * STRAINED, len(atoms)),
         }

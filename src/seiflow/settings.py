@@ -133,11 +133,17 @@ class BoundarySettings(Settings):
 
 
 class SegregationSettings(Settings):
-    """Vacancies of the mobile ion near a boundary or interface."""
+    """Vacancies and interstitials of the mobile ion near a boundary or interface."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of a vacancy, Å")
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of a vacancy or interstitial, Å")
     fmax: Positive = Field(0.02, description="largest force on an atom allowed at the end, eV/Å")
-    max_steps: int = Field(300, gt=0, description="optimiser steps for each vacancy")
+    max_steps: int = Field(300, gt=0, description="optimiser steps for each vacancy or interstitial")
+    interstitials: int = Field(
+        0,
+        ge=0,
+        description="interstitial sites tried at most: the widest in the middle of each grain first, then those with the largest "
+        "radius; 0 leaves them out",
+    )
 
 
 class PropertySettings(Settings):
@@ -154,5 +160,11 @@ class PropertySettings(Settings):
     segregation: SegregationSettings = SegregationSettings()
 
     def combined(self, *sections: str) -> dict[str, dict[str, object]]:
-        """Return several sections as JSON types, for a result that depends on more than one."""
-        return {section: getattr(self, section).model_dump(mode="json") for section in sections}
+        """Return several sections as JSON types, for a result that depends on more than one.
+
+        Of segregation beside another section that is what vacancies depend on: nothing else takes its interstitials.
+        """
+        found = {section: getattr(self, section).model_dump(mode="json") for section in sections}
+        if len(found) > 1 and "segregation" in found:
+            del found["segregation"]["interstitials"]
+        return found

@@ -182,9 +182,10 @@ def sites_of_hop(record: str | Path, hop: str) -> list[str]:
     return sorted({found[0]["site_initial"], found[0]["site_final"]})
 
 
-def site_names(record: str | Path) -> list[str]:
-    """Return the names of the sites in the record of the sites of a boundary."""
-    return [item["name"] for item in read_record(Path(record))["sites"]]
+def site_names(record: str | Path, *, interstitials: bool = False) -> list[str]:
+    """Return the names of the sites in the record of the sites of a boundary, on request the interstitial ones too."""
+    found = read_record(Path(record))
+    return [item["name"] for item in [*found["sites"], *(found["interstitials"] if interstitials else [])]]
 
 
 def discard_damaged(results: Path) -> list[Path]:

@@ -54,16 +54,20 @@ def vacancy_records(wildcards):
     )
 
 
-def site_records(wildcards, suffix="json"):
+def site_records(wildcards, suffix="json", interstitials=False):
     """Records of the vacancies at all sites of a boundary, known once it is relaxed."""
     sites = checkpoints.sites.get(
         structure=wildcards.structure, calculator=wildcards.calculator
     ).output[0]
-    return expand(
-        f"{PAIR}/sites/{{site}}.{suffix}", site=site_names(sites), **wildcards
-    )
+    names = site_names(sites, interstitials=interstitials)
+    return expand(f"{PAIR}/sites/{{site}}.{suffix}", site=names, **wildcards)
 
 
 def site_frames(wildcards):
     """Structures of the vacancies at all sites of a boundary."""
     return site_records(wildcards, "extxyz")
+
+
+def defect_records(wildcards):
+    """Records of the vacancies and interstitials at all sites of a boundary."""
+    return site_records(wildcards, interstitials=True)

@@ -20,7 +20,7 @@ checkpoint sites:
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
 
 
-rule site_vacancy:
+rule site_defect:
     input:
         structure=PLAN.structure_file,
         phases=PLAN.phase_files,
@@ -41,9 +41,9 @@ rule site_vacancy:
     params:
         settings=PLAN.settings("segregation"),
     message:
-        "vacancy at {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
+        "defect at {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow site-vacancy --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow site-defect --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q}"
         " --output {output.record:q} --log {log:q}"
 
@@ -55,7 +55,7 @@ rule segregation:
         calculator=PLAN.calculator_file,
         relaxed=f"{PAIR}/relaxed.extxyz",
         crystals=PLAN.crystals,
-        sites=site_records,
+        sites=defect_records,
     output:
         f"{PAIR}/segregation.json",
     log:
@@ -70,7 +70,7 @@ rule segregation:
     params:
         settings=PLAN.settings("segregation"),
     message:
-        "profile of vacancies in {wildcards.structure} with {wildcards.calculator}"
+        "profile of defects in {wildcards.structure} with {wildcards.calculator}"
     shell:
         "seiflow segregation --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --crystals {input.crystals:q} --sites {input.sites:q}"

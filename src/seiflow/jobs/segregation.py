@@ -1,4 +1,4 @@
-"""Jobs on the way to the profile of vacancies near a boundary: sites, one vacancy each, profile."""
+"""Jobs on the way to the profile of vacancies and interstitials near a boundary: sites, one defect each, profile."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,36 +18,44 @@ def sites(task: Task, relaxed: Path) -> None:
         step.finish(compute(read_structure(relaxed), mobile_species(task.phases), task.settings.segregation), evaluations=0)
 
 
-def site_vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
-    """Relax the vacancy at one site and record it."""
-    from seiflow.properties.segregation import site_vacancy as compute
+def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:
+    """Relax the vacancy or interstitial at one site and record it."""
+    from seiflow.properties.segregation import sites as find
     from seiflow.properties.segregation import supercell_of
+    from seiflow.properties.site_defects import site_interstitial, site_vacancy
 
-    step = task.step({"relaxed": relaxed}, task.settings.segregation, frame)
+    settings = task.settings.segregation
+    # a defect does not depend on how many interstitials are tried, so that another number finds it in the store
+    step = task.step({"relaxed": relaxed}, settings.model_dump(mode="json", exclude={"interstitials"}), frame)
     if step.found():
         return
-    cell = supercell_of(read_structure(relaxed), mobile_species(task.phases), task.settings.segregation)
-    wanted = next((each for each in cell.sites if each.name == site), None)
-    if wanted is None:
-        message = f"no site {site!r}; known: {', '.join(each.name for each in cell.sites)}"
+    atoms, species = read_structure(relaxed), mobile_species(task.phases)
+    cell, found = supercell_of(atoms, species, settings), find(atoms, species, settings)
+    vacancies = {each.name: each for each in found.sites}
+    interstitials = {each.name: each for each in found.interstitials}
+    if site in vacancies:
+        result, structure = site_vacancy(cell, vacancies[site], task.engine, settings)
+    elif site in interstitials:
+        result, structure = site_interstitial(cell, interstitials[site], task.engine, settings)
+    else:
+        message = f"no site {site!r}; known: {', '.join([*vacancies, *interstitials])}"
         raise InputError(message)
-    result, structure = compute(cell, wanted, task.engine, task.settings.segregation)
     write_structures(frame, [structure])
     step.finish(result)
 
 
 def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals: Sequence[Path]) -> None:
-    """Record the profile.
+    """Record the profiles.
 
     Args:
         task: What every job is given.
         relaxed: The boundary or interface.
-        site_files: Records of the vacancies at its sites.
+        site_files: Records of the vacancies and interstitials at its sites.
         crystals: Relaxed crystals of its phases.
     """
-    from seiflow.properties.segregation import SiteVacancy, bulk_vacancy
     from seiflow.properties.segregation import segregation as compute
     from seiflow.properties.segregation import sites as find
+    from seiflow.properties.site_defects import SiteDefect, bulk_interstitial, bulk_vacancy
 
     inputs = {"relaxed": relaxed} | {path.stem: path for path in site_files}
     inputs |= {f"{path.stem} {path.parent.parent.name}": path for path in crystals}
@@ -58,15 +66,15 @@ def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals:
     atoms, species = read_structure(relaxed), mobile_species(task.phases)
     found = find(atoms, species, settings)
     records = [read_record(path) for path in site_files]
-    vacancies = {
-        record["site"]: SiteVacancy(**{name: record[name] for name in SiteVacancy.__dataclass_fields__}) for record in records
+    defects = {
+        record["site"]: SiteDefect(**{name: record[name] for name in SiteDefect.__dataclass_fields__}) for record in records
     }
-    bulk = [
-        bulk_vacancy(phase.name, read_structure(crystal), species, found.atoms, task.engine, settings)
-        for phase, crystal in zip(task.phases, crystals, strict=True)
-    ]
+    phases = [(phase.name, read_structure(crystal)) for phase, crystal in zip(task.phases, crystals, strict=True)]
+    bulk = [bulk_vacancy(name, crystal, species, found.atoms, task.engine, settings) for name, crystal in phases]
+    added = phases if found.interstitials else []
+    bulk_added = [bulk_interstitial(name, crystal, species, found.atoms, task.engine, settings) for name, crystal in added]
     boundary_energy = atoms.get_potential_energy() * found.atoms / len(atoms)
-    result = compute(found, boundary_energy, vacancies, bulk)
+    result = compute(found, boundary_energy, defects, bulk, bulk_added)
     step.finish(result, task.engine.force_evaluations + sum(record["force_evaluations"] for record in records))
 
 

@@ -1,57 +1,46 @@
-"""Vacancies near a boundary or interface: their energy against the distance from it, counted from that in the bulk.
+"""Vacancies and interstitials near a boundary or interface: their energy against the distance, counted from that in the bulk.
 
 For a site s of the mobile ion, in a supercell of the relaxed boundary and in one of the relaxed crystal that its grain is of,
 
     E_seg(s) = [E_vac(s) − E_boundary] − [E_vac(bulk) − E_bulk]
 
-so the ion taken out goes to the same place in both, and no reservoir is needed. Negative: vacancies gather there. A neutral
-vacancy leaves a hole behind, whose energy in a potential without charges depends on the size of the cell (0.6 eV between 64 and
-216 atoms of LiF with CHGNet), so both cells have about as many atoms. Sites that the symmetry of the boundary makes equal are
-computed once. Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline Materials, Oxford University Press (1995).
+so the ion taken out goes to the same place in both, and no reservoir is needed. For an interstitial likewise: the ion added comes
+from the same place in both. Negative: the defects gather there. A neutral vacancy leaves a hole behind, whose energy
+in a potential without charges depends on the size of the cell (0.6 eV between 64 and 216 atoms of LiF with CHGNet), so both
+cells have about as many atoms. Sites that the symmetry of the boundary makes equal are computed once.
+Definition: A. P. Sutton and R. W. Balluffi, Interfaces in Crystalline Materials, Oxford University Press (1995).
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from seiflow.errors import PhysicsError
+from seiflow.properties.site_defects import BulkInterstitial, BulkVacancy, SiteDefect
 from seiflow.structures.defect_sites import DefectSite, DefectSupercell, defect_supercell
-from seiflow.structures.supercell import image_distance
+from seiflow.structures.interstitial_sites import MIDDLE, InterstitialSite, interstitial_sites
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from seiflow.engine import Engine
     from seiflow.settings import SegregationSettings
-
-MOVED = 1.0
-"""Å; an ion that leaves its site by more has hopped: the vacancy is no longer where it was made."""
-
-SHAKE = 0.01
-"""Å; standard deviation of the movements that break the symmetry of a start."""
 
 BULK_LIKE_EV = 0.05
 """By how much the farthest site of a grain may differ from the bulk before that is told."""
-
-NEARLY_AS_MANY = 0.15
-"""By which share the number of atoms of two cells may differ."""
 
 CHARGE_STATE = "neutral cell"
 
 
 @dataclass(frozen=True)
 class Sites:
-    """The distinct sites of the mobile ion and the supercell they are emptied in.
+    """The distinct sites of the mobile ion, and the supercell they are emptied or filled in.
 
     Attributes:
         species: The mobile ion.
         expansion: How often the cell is repeated along each vector.
         atoms: Of the perfect supercell.
-        image_distance_angstrom: Between images of a vacancy.
+        image_distance_angstrom: Between images of a defect.
         sites: By distance from the boundaries.
+        interstitials: Where an ion can be added, likewise; empty if that is not asked for.
     """
 
     species: str
@@ -59,39 +48,12 @@ class Sites:
     atoms: int
     image_distance_angstrom: float
     sites: tuple[DefectSite, ...]
-
-
-@dataclass(frozen=True)
-class SiteVacancy:
-    """A vacancy at one site, relaxed.
-
-    Attributes:
-        site: Its name.
-        energy_ev: Of the supercell without the ion; null if the vacancy did not stay.
-        stays: Whether the vacancy is still at its site.
-        largest_displacement_angstrom: Of any atom.
-        largest_force_ev_per_angstrom: Left on an atom.
-    """
-
-    site: str
-    energy_ev: float | None
-    stays: bool
-    largest_displacement_angstrom: float
-    largest_force_ev_per_angstrom: float
-
-
-@dataclass(frozen=True)
-class BulkVacancy:
-    """The most stable vacancy of a phase: what taking the ion out of its perfect supercell costs, eV, and in how many atoms."""
-
-    phase: str
-    energy_ev: float
-    atoms: int
+    interstitials: tuple[InterstitialSite, ...] = ()
 
 
 @dataclass(frozen=True)
 class ProfilePoint:
-    """One site of the profile; the energy is null where the vacancy did not stay."""
+    """One site of the profile; the energy is null where the defect did not stay, or the bulk has none to count from."""
 
     site: str
     phase: str
@@ -103,7 +65,11 @@ class ProfilePoint:
 
 @dataclass(frozen=True)
 class Farthest:
-    """The site of a grain farthest from any boundary: how bulk-like the middle of the grain is."""
+    """How bulk-like the middle of a grain is.
+
+    For vacancies that tells the site farthest from any boundary. An ion can be added at voids of several kinds, of which the most
+    stable one is compared with that of the bulk: of the sites in the middle of the grain the one of lowest energy.
+    """
 
     grain: int
     phase: str
@@ -114,16 +80,20 @@ class Farthest:
 
 @dataclass(frozen=True)
 class Segregation:
-    """The profile.
+    """The profiles. Those of interstitials are empty if these are not asked for.
 
     Attributes:
-        species: The ion taken out.
+        species: The ion taken out or added.
         charge_state: What charge the calculator sees.
-        image_distance_angstrom: Between images of a vacancy.
+        image_distance_angstrom: Between images of a defect.
         lowest_energy_ev: Of all sites where the vacancy stays; null if there is none.
         bulk: The vacancies of the phases that energies are counted from.
         profile: By distance.
         farthest: One for each grain.
+        lowest_interstitial_energy_ev: Of all interstitials that have an energy; null if there is none.
+        bulk_interstitial: The interstitials of the phases that energies are counted from.
+        interstitial_profile: By distance.
+        farthest_interstitial: One for each grain that has a site tried.
         warnings: Sentences on what may spoil the result.
     """
 
@@ -134,6 +104,10 @@ class Segregation:
     bulk: tuple[BulkVacancy, ...]
     profile: tuple[ProfilePoint, ...]
     farthest: tuple[Farthest, ...]
+    lowest_interstitial_energy_ev: float | None
+    bulk_interstitial: tuple[BulkInterstitial, ...]
+    interstitial_profile: tuple[ProfilePoint, ...]
+    farthest_interstitial: tuple[Farthest, ...]
     warnings: tuple[str, ...]
 
 
@@ -143,124 +117,120 @@ def supercell_of(relaxed: "Atoms", species: str, settings: "SegregationSettings"
 
 
 def sites(relaxed: "Atoms", species: str, settings: "SegregationSettings") -> Sites:
-    """Return what :func:`supercell_of` found, without the structure."""
+    """Return what :func:`supercell_of` found, without the structure, and where an ion can be added."""
     found = supercell_of(relaxed, species, settings)
-    return Sites(species, found.expansion, len(found.atoms), found.image_distance_angstrom, found.sites)
-
-
-def site_vacancy(
-    cell: DefectSupercell, site: DefectSite, engine: "Engine", settings: "SegregationSettings"
-) -> "tuple[SiteVacancy, Atoms]":
-    """Relax the vacancy at one site, ions only; return it with its structure.
-
-    Raises:
-        ConvergenceError: if the forces stayed above their tolerance.
-    """
-    start = cell.atoms.copy()
-    del start[site.index]
-    shaken = start.copy()
-    shaken.rattle(SHAKE, seed=0)
-    relaxed = engine.relax(shaken, fmax=settings.fmax, max_steps=settings.max_steps, label=f"vacancy {site.name}")
-    farthest = float(np.linalg.norm(relaxed.positions - start.positions, axis=1).max())
-    stays = farthest <= MOVED
-    result = SiteVacancy(
-        site=site.name,
-        energy_ev=float(relaxed.get_potential_energy()) if stays else None,
-        stays=stays,
-        largest_displacement_angstrom=farthest,
-        largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
-    )
-    return result, relaxed
-
-
-def bulk_vacancy(
-    phase: str, crystal: "Atoms", species: str, atoms: int, engine: "Engine", settings: "SegregationSettings"
-) -> BulkVacancy:
-    """Return the most stable vacancy of a crystal, in a supercell of about so many atoms.
-
-    Args:
-        phase: Its name.
-        crystal: Relaxed, with its energy.
-        species: What is taken out.
-        atoms: About how many the supercell holds.
-        engine: Relaxes.
-        settings: As for the sites of the boundary.
-
-    Raises:
-        PhysicsError: if no vacancy stays at its site.
-    """
-    expansion = expansion_near(crystal, atoms, settings.image_distance)
-    sites_found = defect_supercell(crystal, species=species, image_distance=settings.image_distance).sites
-    supercell = crystal.repeat(expansion)
-    cell = DefectSupercell(supercell, expansion, image_distance(supercell.cell), sites_found)
-    perfect = crystal.get_potential_energy() * len(supercell) / len(crystal)
-    energies = [site_vacancy(cell, site, engine, settings)[0].energy_ev for site in sites_found]
-    known = [energy for energy in energies if energy is not None]
-    if not known:
-        message = f"{phase}: no vacancy of {species} stays at its site in the crystal; there is nothing to count from"
-        raise PhysicsError(message)
-    return BulkVacancy(phase, min(known) - perfect, len(supercell))
-
-
-def expansion_near(crystal: "Atoms", atoms: int, distance: float) -> tuple[int, int, int]:
-    """Return how often to repeat a crystal for about so many atoms, images at least a distance (Å) apart and as far as can be."""
-    side = max(distance, (atoms / len(crystal)) ** (1 / 3) * float(crystal.cell.lengths().max()))
-    choices = []
-    for a, b, c in itertools.product(*(range(1, int(np.ceil(2 * side / length)) + 1) for length in crystal.cell.lengths())):
-        grown = np.diag((a, b, c)) @ np.asarray(crystal.cell)
-        apart = image_distance(grown)
-        off = abs(len(crystal) * a * b * c / atoms - 1)
-        if apart >= distance:
-            choices.append((max(off, NEARLY_AS_MANY), -round(apart, 3), round(float(np.linalg.norm(grown)), 3), (a, b, c)))
-    return min(choices)[3]
+    added = interstitial_sites(relaxed, found, species, settings.interstitials)
+    return Sites(species, found.expansion, len(found.atoms), found.image_distance_angstrom, found.sites, added)
 
 
 def segregation(
-    found: Sites, boundary_energy: float, vacancies: Mapping[str, SiteVacancy], bulk: Sequence[BulkVacancy]
+    found: Sites,
+    boundary_energy: float,
+    defects: Mapping[str, SiteDefect],
+    bulk: Sequence[BulkVacancy],
+    bulk_interstitial: Sequence[BulkInterstitial] = (),
 ) -> Segregation:
-    """Return the profile.
+    """Return the profiles.
 
     Args:
         found: The sites.
         boundary_energy: Of the perfect supercell, eV.
-        vacancies: By name of the site.
+        defects: By name of the site, vacancies and interstitials.
         bulk: Of the phase of each grain; one serves both grains of a grain boundary.
+        bulk_interstitial: Likewise; needed if there are interstitial sites.
     """
-    points = []
-    for site in found.sites:
-        of_phase = bulk[min(site.grain or 0, len(bulk) - 1)]
-        energy = vacancies[site.name].energy_ev
-        value = None if energy is None else energy - boundary_energy - of_phase.energy_ev
-        points.append(
-            ProfilePoint(site.name, of_phase.phase, site.grain or 0, site.distance_angstrom or 0.0, site.multiplicity, value)
-        )
-    known = [point.energy_ev for point in points if point.energy_ev is not None]
-    farthest = tuple(_farthest(points, grain) for grain in sorted({point.grain for point in points}))
+    points = _points(found.sites, boundary_energy, defects, bulk)
+    farthest = _farthest(points)
+    added = _points(found.interstitials, boundary_energy, defects, bulk_interstitial)
+    farthest_added = _middles(added)
+    told = [*_moved(found.sites, defects, "vacancy"), *_unlike(farthest, "vacancy")]
+    told += [*_moved(found.interstitials, defects, "interstitial"), *_unlike(farthest_added, "interstitial")]
+    told += _reference(bulk_interstitial)
     return Segregation(
         species=found.species,
         charge_state=CHARGE_STATE,
         image_distance_angstrom=found.image_distance_angstrom,
-        lowest_energy_ev=min(known, default=None),
+        lowest_energy_ev=_lowest(points),
         bulk=tuple(bulk),
-        profile=tuple(points),
+        profile=points,
         farthest=farthest,
-        warnings=tuple(_warnings(points, farthest)),
+        lowest_interstitial_energy_ev=_lowest(added),
+        bulk_interstitial=tuple(bulk_interstitial),
+        interstitial_profile=added,
+        farthest_interstitial=farthest_added,
+        warnings=tuple(told),
     )
 
 
-def _farthest(points: Sequence[ProfilePoint], grain: int) -> Farthest:
-    point = max((point for point in points if point.grain == grain), key=lambda point: point.distance_angstrom)
-    return Farthest(grain, point.phase, point.site, point.distance_angstrom, point.energy_ev)
+def _points(
+    found: Sequence[DefectSite | InterstitialSite],
+    boundary_energy: float,
+    defects: Mapping[str, SiteDefect],
+    bulk: Sequence[BulkVacancy | BulkInterstitial],
+) -> tuple[ProfilePoint, ...]:
+    points = []
+    for site in found:
+        of_phase = bulk[min(site.grain or 0, len(bulk) - 1)]
+        energy, reference = defects[site.name].energy_ev, of_phase.energy_ev
+        value = None if energy is None or reference is None else energy - boundary_energy - reference
+        distance = site.distance_angstrom or 0.0
+        points.append(ProfilePoint(site.name, of_phase.phase, site.grain or 0, distance, site.multiplicity, value))
+    return tuple(points)
 
 
-def _warnings(points: Sequence[ProfilePoint], farthest: Sequence[Farthest]) -> list[str]:
-    moved = [point.site for point in points if point.energy_ev is None]
-    told = [f"The vacancy did not stay at {', '.join(moved)}: there is no energy for that."] if moved else []
+def _lowest(points: Sequence[ProfilePoint]) -> float | None:
+    return min((point.energy_ev for point in points if point.energy_ev is not None), default=None)
+
+
+def _farthest(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
+    found = []
+    for grain in sorted({point.grain for point in points}):
+        point = max((point for point in points if point.grain == grain), key=lambda point: point.distance_angstrom)
+        found.append(Farthest(grain, point.phase, point.site, point.distance_angstrom, point.energy_ev))
+    return tuple(found)
+
+
+def _middles(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
+    found = []
+    for last in _farthest(points):
+        of_grain = [point for point in points if point.grain == last.grain]
+        middle = [point for point in of_grain if point.distance_angstrom >= MIDDLE * last.distance_angstrom]
+        known = [(point.energy_ev, point) for point in middle if point.energy_ev is not None]
+        energy, best = min(known, key=lambda each: each[0], default=(None, last))
+        found.append(Farthest(best.grain, best.phase, best.site, best.distance_angstrom, energy))
+    return tuple(found)
+
+
+def _moved(found: Sequence[DefectSite | InterstitialSite], defects: Mapping[str, SiteDefect], what: str) -> list[str]:
+    left = [defects[site.name] for site in found if not defects[site.name].stays]
+    named = ", ".join(f"{each.site} (an ion went {each.largest_displacement_angstrom:.1f} Å)" for each in left)
+    return [f"The {what} did not stay at {named}: there is no energy for that."] if left else []
+
+
+def _unlike(farthest: Sequence[Farthest], what: str) -> list[str]:
     unlike = [point for point in farthest if point.energy_ev is not None and abs(point.energy_ev) > BULK_LIKE_EV]
-    told += [
-        f"The site of {point.phase} farthest from the boundaries ({point.distance_angstrom:.1f} Å) differs from the bulk by "
-        f"{point.energy_ev:+.3f} eV: the grain is too thin or strained, or the calculator makes the energy of a neutral vacancy "
-        "depend on the cell."
+    which = (
+        "site of {} farthest from the boundaries"
+        if what == "vacancy"
+        else "most stable interstitial in the middle of a grain of {}"
+    )
+    return [
+        f"The {which.format(point.phase)} ({point.distance_angstrom:.1f} Å) differs from the bulk by {point.energy_ev:+.3f} eV: "
+        f"the grain is too thin or strained, or the calculator makes the energy of a neutral {what} depend on the cell."
         for point in unlike
+    ]
+
+
+def _reference(bulk: Sequence[BulkInterstitial]) -> list[str]:
+    told = [
+        f"No void of {each.phase} has room for the ion: interstitials of its grains have nothing to be counted from."
+        for each in bulk
+        if each.energy_ev is None
+    ]
+    told += [
+        f"The most stable interstitial of {each.phase} is at none of its sites: the ion added at {each.site} left it, or another "
+        "one its own. Where an ion added in the middle of a grain stays, it is no more stable than that."
+        for each in bulk
+        if each.energy_ev is not None and not each.stays
     ]
     return told

@@ -77,6 +77,7 @@ class Segregation(Record):
     image_distance_angstrom: float
     lowest_energy_ev: float | None
     profile: tuple[ProfilePoint, ...]
+    interstitial_profile: tuple[ProfilePoint, ...] = ()
 
 
 class Tried(BaseModel):

@@ -122,7 +122,7 @@ def defect_supercell(
     moves = [
         permutation(atoms, w, t)
         for w, t in zip(found.rotations, found.translations, strict=True)
-        if not symmetric or _keeps(w, expansion)
+        if not symmetric or keeps_lattice(w, expansion)
     ]
     orbits = _orbits(items, labels, moves)
     supercell = _repeated(atoms, expansion, heights)
@@ -157,7 +157,7 @@ def _expansion(atoms: "Atoms", rotations: "NDArray[np.int64]", image_distance: f
     return a, b, c
 
 
-def _keeps(rotation: "NDArray[np.int64]", expansion: tuple[int, int, int]) -> bool:
+def keeps_lattice(rotation: "NDArray[np.int64]", expansion: tuple[int, int, int]) -> bool:
     """Tell whether a rotation maps the lattice of the supercell onto itself."""
     times = np.array(expansion)
     return not (rotation * times[None, :] % times[:, None]).any()
@@ -190,11 +190,11 @@ def _items(
         middles.append(places[members].mean(axis=0))
         leaders.append(int(members[0]))
     grains = atoms.arrays["grain"][leaders] if "grain" in atoms.arrays else None
-    distances, planes = _from_planes(atoms, np.array(middles), heights)
+    distances, planes = from_planes(atoms, np.array(middles), heights)
     return _Items(np.array(leaders), np.array(middles), grains, distances, planes), labels
 
 
-def _from_planes(
+def from_planes(
     atoms: "Atoms", places: "NDArray[np.float64]", heights: Sequence[float]
 ) -> "tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]":
     """Return the distance (Å) of each place from the nearest boundary, and which one that is."""

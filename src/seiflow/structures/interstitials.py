@@ -32,7 +32,8 @@ LEAST_ROOM = 0.6
 site of a face-centred metal (0.612) and that of a body-centred one (0.645) are allowed."""
 
 REACH = 8.0
-"""Å; periodic images of atoms are taken as far as this around the cell. No crystal has a void with half this radius."""
+"""Å; periodic images of atoms are taken as far as this around the cell. No crystal has a void with half this radius; what has is
+vacuum."""
 
 TOUCHING = 0.05
 """Å; atoms that are farther than the nearest one by less than this count as touched."""
@@ -73,15 +74,16 @@ class _Void:
     places: "NDArray[np.float64]"
 
 
-def interstitials(crystal: "Atoms", species: str) -> tuple[Interstitial, ...]:
+def interstitials(crystal: "Atoms", species: str, symmetry: "Operations | None" = None) -> tuple[Interstitial, ...]:
     """Return the interstitial sites of a crystal that have room for an ion of a species it holds.
 
     Args:
         crystal: In any cell; the sites do not depend on it, but for the multiplicities.
         species: Symbol of the ion.
+        symmetry: Operations that make sites equal, a group; by default the space group.
 
     Returns:
-        One for each orbit of the space group, by descending radius. None if no void has room.
+        One for each orbit, by descending radius. None if no void has room.
 
     Raises:
         InputError: if the crystal does not hold the species.
@@ -91,7 +93,7 @@ def interstitials(crystal: "Atoms", species: str) -> tuple[Interstitial, ...]:
         message = f"no {species!r} in {crystal.get_chemical_formula()}; there are {', '.join(sorted(set(crystal.symbols)))}"
         raise InputError(message)
     surroundings = _Surroundings(crystal, species)
-    symmetry = operations(crystal)
+    symmetry = operations(crystal) if symmetry is None else symmetry
     cell = np.asarray(crystal.cell)
     voids: list[_Void] = []
     for vertex in surroundings.vertices():
@@ -146,6 +148,8 @@ class _Surroundings:
         if not _surrounded(self._atoms[touched] - centre):
             return None
         around = self._tree.query_ball_point(centre, REACH / 2)
+        if not around:
+            return None
         distances = np.linalg.norm(self._atoms[around] - centre, axis=1)
         symbols = self._symbols[around]
         room = min(
