@@ -1,4 +1,4 @@
-"""Jobs on the way to percolation barriers: hop list, vacancies, hops, network."""
+"""Jobs on migration: of vacancies, the hop list, vacancies, hops and network; of interstitials, all in one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,19 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
     result = compute(_network(task, relaxed), results)
     inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
     task.step(inputs, task.settings.migration).finish(result, evaluations)
+
+
+def interstitial_migration(task: Task, relaxed: Path, frames: Path) -> None:
+    """Record the interstitial hops of a relaxed crystal; ``frames`` holds the structures of states and hops."""
+    from seiflow.properties.interstitial_migration.migration import interstitial_migration as compute
+
+    step = task.step({"relaxed": relaxed}, task.settings.interstitial_migration, frames)
+    if step.found():
+        return
+    (phase,) = task.phases
+    result, structures = compute(read_structure(relaxed), phase, task.engine, task.settings.interstitial_migration)
+    write_structures(frames, structures)
+    step.finish(result)
 
 
 def _network(task: Task, relaxed: Path) -> "Network":

@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
-from seiflow.report.views import Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Defects, Elasticity, Hop, InterstitialMigration, Migration, Phonons, Record, Relaxation
 
-KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
+KNOWN = frozenset(
+    {"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "interstitial_migration", "defects"}
+)
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -29,7 +31,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration, defects or boundary.
+        name: relaxation, elasticity, phonons, migration, interstitial_migration, defects or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -70,6 +72,7 @@ class Case:
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
     migration: Migration | None = None
+    interstitial_migration: InterstitialMigration | None = None
     defects: Defects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
@@ -85,6 +88,7 @@ class Case:
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration,
+            "interstitial_migration": self.interstitial_migration,
             "defects": self.defects,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
@@ -125,6 +129,9 @@ def _gather(
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
+        interstitial_migration=(
+            reader.final("interstitial_migration", InterstitialMigration) if "interstitial_migration" in asked else None
+        ),
         defects=reader.final("defects", Defects) if "defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked else (),
         kind=kind,

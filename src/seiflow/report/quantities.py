@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
+from seiflow.report.interstitials import HEADLINES, numbers
 from seiflow.report.planar_views import Boundary
 from seiflow.report.references import Reference, deviation, find
 from seiflow.report.views import DefectEnergies, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
@@ -13,7 +14,12 @@ References = dict[str, tuple[Reference, ...]]
 
 MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
 
-_PUBLISHED_AS = {"barrier_forward_ev": "vacancy_barrier_ev", "percolation_barrier_3d_ev": "vacancy_barrier_ev"}
+_PUBLISHED_AS = {
+    "barrier_forward_ev": "vacancy_barrier_ev",
+    "percolation_barrier_3d_ev": "vacancy_barrier_ev",
+    "direct_percolation_3d_ev": "interstitial_barrier_ev",
+    "knock_off_percolation_3d_ev": "interstitialcy_barrier_ev",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
     if case.phonons:
         yield from _phonons(case.phonons)
     yield from _migration(case.migration, case.hops)
+    yield from (Quantity(key, value) for key, value in numbers(case.interstitial_migration))
     if case.defects:
         yield from _defects(case.defects)
     for name, record in case.records.items():
@@ -232,6 +239,7 @@ def summary_keys(case: Case) -> list[str]:
         *_boundary_keys(case),
         *_modulus_keys(case),
         *_barrier_keys(case),
+        *(HEADLINES if case.interstitial_migration else ()),
         *_defect_keys(case),
         *_phonon_keys(case),
     ]
