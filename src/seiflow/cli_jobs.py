@@ -54,6 +54,10 @@ def add_jobs(commands: "Commands") -> None:
     hop.add_argument("--hop", required=True, help="name of the hop")
     hop.add_argument("--vacancies", type=Path, nargs="+", required=True, help="records of the vacancies at its ends")
     hop.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: initial, saddle, final")
+    interstitial = _relaxed(
+        _job(commands, "interstitial-migration", "interstitial hops of a relaxed crystal, direct and by knock-off", _interstitial)
+    )
+    interstitial.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: states, then hops")
     migration = _relaxed(_job(commands, "migration", "percolation barriers from all hops", _migration))
     migration.add_argument("--hops", type=Path, nargs="+", required=True, help="records of the hops")
     paths = _relaxed(_job(commands, "paths", "hops along and across a plane, those that decide", _paths))
@@ -206,6 +210,12 @@ def _hop(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import hop
 
     hop(_task(options), options.relaxed, options.hop, options.vacancies, options.frames)
+
+
+def _interstitial(options: argparse.Namespace) -> None:
+    from seiflow.jobs.migration import interstitial_migration
+
+    interstitial_migration(_task(options), options.relaxed, options.frames)
 
 
 def _migration(options: argparse.Namespace) -> None:

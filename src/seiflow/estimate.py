@@ -21,6 +21,9 @@ SUPERCELL = {"vacancy": 25, "hop": 120}
 DEFECT = 40
 """Typical force evaluations of one cell with point defects."""
 
+HOPS_PER_SITE = 2
+"""Interstitial hops for each interstitial site."""
+
 REGISTRY = 20
 """Typical force evaluations of one registry."""
 
@@ -46,8 +49,9 @@ def estimate(study: Study) -> str:
         jobs[job.name] += work.jobs
         evaluations[job.name] += work.evaluations
         seconds += work.evaluations * work.atoms * cost
-    lines = [f"  {name:12s} {jobs[name]:4d} jobs, about {evaluations[name]:6d} force evaluations" for name in jobs]
-    total = f"  {'together':12s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
+    width = max(12, *map(len, jobs))
+    lines = [f"  {name:{width}s} {jobs[name]:4d} jobs, about {evaluations[name]:6d} force evaluations" for name in jobs]
+    total = f"  {'together':{width}s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
     total += f"{seconds / 60:.1f} core minutes"
     return "\n".join([*lines, total])
 
@@ -79,12 +83,25 @@ def _work(study: Study, job: Job) -> _Work:
         network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
         work_of = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
         return _Work(2 + len(network.sites) + len(network.hops), work_of, network.atoms)
+    if job.name == "interstitial_migration":
+        return _interstitials(recipe, atoms, job)
     if job.name == "defects":
         return _defects(recipe, atoms, job)
     from seiflow.properties.phonons import displace, displaced_structures
 
     displaced = displaced_structures(displace(atoms, job.settings.phonons))
     return _Work(1, len(displaced), len(displaced[0]))
+
+
+def _interstitials(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
+    """Return what interstitial hops take; how many there are is known only once the interstitials are relaxed."""
+    from seiflow.properties.defects.host import make_host
+
+    settings = job.settings.interstitial_migration
+    host = make_host(atoms, recipe, settings.image_distance)
+    sites = min(settings.sites, len(host.sites(recipe.mobile or "")))
+    hops = min(HOPS_PER_SITE * sites, settings.most_hops)
+    return _Work(1, DEFECT * sites + SUPERCELL["hop"] * hops, len(host.atoms))
 
 
 def _defects(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:

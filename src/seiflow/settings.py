@@ -67,6 +67,22 @@ class MigrationSettings(Settings):
     band_steps: int = Field(300, gt=0, description="optimiser steps for a band")
 
 
+class InterstitialMigrationSettings(MigrationSettings):
+    """Interstitial hops of the mobile ion, direct and by knock-off, in a supercell."""
+
+    cutoff: Positive | None = Field(
+        None,
+        description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "
+        "in three dimensions",
+    )
+    fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed interstitial or saddle, eV/Å")
+    sites: int = Field(8, ge=1, description="interstitial sites that are relaxed, those with the largest radius first")
+    longest_step: Positive = Field(6.0, description="no ion goes farther than this in a hop that is looked at, Å")
+    most_hops: int = Field(
+        24, ge=1, description="distinct hops computed at most; those that are left out are listed in the record"
+    )
+
+
 class PhononSettings(Settings):
     """Harmonic phonons from finite displacements (phonopy)."""
 
@@ -152,6 +168,7 @@ class PropertySettings(Settings):
     relaxation: RelaxationSettings = RelaxationSettings()
     elasticity: ElasticitySettings = ElasticitySettings()
     migration: MigrationSettings = MigrationSettings()
+    interstitial_migration: InterstitialMigrationSettings = InterstitialMigrationSettings()
     phonons: PhononSettings = PhononSettings()
     defects: DefectSettings = DefectSettings()
     planar: PlanarSettings = PlanarSettings()

@@ -22,7 +22,9 @@ from seiflow.structures.planar_recipes import InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
 
-PropertyName = Literal["relaxation", "elasticity", "migration", "phonons", "defects", "boundary", "segregation"]
+PropertyName = Literal[
+    "relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects", "boundary", "segregation"
+]
 
 Names = Annotated[list[str], Field(min_length=1)]
 Problem = tuple[Location, str]
@@ -60,7 +62,7 @@ class StudyConfig(BaseModel):
 
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
-    "phase": frozenset({"relaxation", "elasticity", "migration", "phonons", "defects"}),
+    "phase": frozenset({"relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects"}),
     "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "slab": frozenset({"relaxation", "boundary"}),
@@ -218,8 +220,9 @@ class Study:
     def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""
         mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases.names}
-        if "migration" in block.properties and recipe.kind == "phase" and None in mobile:
-            yield _at((*place, "properties"), f"migration of {recipe.name}: its recipe names no mobile species")
+        for name in ("migration", "interstitial_migration"):
+            if name in block.properties and recipe.kind == "phase" and None in mobile:
+                yield _at((*place, "properties"), f"{name} of {recipe.name}: its recipe names no mobile species")
         for name in {"segregation", "migration"} & set(block.properties):
             if recipe.ingredients and (len(mobile) > 1 or None in mobile):
                 yield _at((*place, "properties"), f"{name} in {recipe.name}: its phases name no common mobile species")

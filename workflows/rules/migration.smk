@@ -75,6 +75,34 @@ rule hop:
         " --output {output.record:q} --log {log:q}"
 
 
+rule interstitial_migration:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+    output:
+        record=f"{PAIR}/interstitial_migration.json",
+        frames=f"{PAIR}/interstitial_migration.extxyz",
+    log:
+        f"{PAIR}/logs/interstitial_migration.log",
+    benchmark:
+        f"{PAIR}/logs/interstitial_migration.tsv"
+    priority: 10
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("interstitial_migration"),
+    message:
+        "interstitial hops of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow interstitial-migration --structure {input.structure:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --frames {output.frames:q} --output {output.record:q}"
+        " --log {log:q}"
+
+
 rule migration:
     input:
         structure=PLAN.structure_file,

@@ -1,4 +1,4 @@
-"""Jobs on the way to percolation barriers: hop list, vacancies, hops, network."""
+"""Jobs on migration: of vacancies, the hop list, vacancies, hops and network; of interstitials, all in one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,6 +130,19 @@ def paths(
     result, structures = planar_migration(cell, network, vacancies, stay, bulk, task.engine, task.settings.migration)
     write_structures(frames, structures)
     step.finish(result, task.engine.force_evaluations + sum(record["force_evaluations"] for record, _ in records.values()))
+
+
+def interstitial_migration(task: Task, relaxed: Path, frames: Path) -> None:
+    """Record the interstitial hops of a relaxed crystal; ``frames`` holds the structures of states and hops."""
+    from seiflow.properties.interstitial_migration.migration import interstitial_migration as compute
+
+    step = task.step({"relaxed": relaxed}, task.settings.interstitial_migration, frames)
+    if step.found():
+        return
+    (phase,) = task.phases
+    result, structures = compute(read_structure(relaxed), phase, task.engine, task.settings.interstitial_migration)
+    write_structures(frames, structures)
+    step.finish(result)
 
 
 def _network(task: Task, relaxed: Path) -> "Network":

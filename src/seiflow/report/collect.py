@@ -15,9 +15,11 @@ from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
 from seiflow.report.migration_views import HopNetwork, PlanarMigration
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
-from seiflow.report.views import Band, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Band, Defects, Elasticity, Hop, InterstitialMigration, Migration, Phonons, Record, Relaxation
 
-KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
+KNOWN = frozenset(
+    {"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "interstitial_migration", "defects"}
+)
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -30,7 +32,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration, defects or boundary.
+        name: relaxation, elasticity, phonons, migration, interstitial_migration, defects or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -73,6 +75,7 @@ class Case:
     migration: Migration | None = None
     paths: PlanarMigration | None = None
     network: HopNetwork | None = None
+    interstitial_migration: InterstitialMigration | None = None
     defects: Defects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
@@ -88,6 +91,7 @@ class Case:
             "elasticity": self.elasticity,
             "phonons": self.phonons,
             "migration": self.migration or self.paths,
+            "interstitial_migration": self.interstitial_migration,
             "defects": self.defects,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
@@ -135,6 +139,9 @@ def _gather(
         migration=reader.final("migration", Migration) if "migration" in asked and crystal else None,
         paths=reader.final("migration", PlanarMigration) if "migration" in asked and not crystal else None,
         network=reader.optional("hops", HopNetwork) if "migration" in asked and crystal else None,
+        interstitial_migration=(
+            reader.final("interstitial_migration", InterstitialMigration) if "interstitial_migration" in asked else None
+        ),
         defects=reader.final("defects", Defects) if "defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked and crystal else (),
         kind=kind,

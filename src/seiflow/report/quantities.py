@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
+from seiflow.report.interstitials import HEADLINES, numbers
 from seiflow.report.migration_quantities import barrier_keys, migration_quantities
 from seiflow.report.planar_views import Boundary
 from seiflow.report.quantity import STIFFNESS_KEYS, Quantity
@@ -15,7 +16,12 @@ References = dict[str, tuple[Reference, ...]]
 
 MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
 
-_PUBLISHED_AS = {"barrier_forward_ev": "vacancy_barrier_ev", "percolation_barrier_3d_ev": "vacancy_barrier_ev"}
+_PUBLISHED_AS = {
+    "barrier_forward_ev": "vacancy_barrier_ev",
+    "percolation_barrier_3d_ev": "vacancy_barrier_ev",
+    "direct_percolation_3d_ev": "interstitial_barrier_ev",
+    "knock_off_percolation_3d_ev": "interstitialcy_barrier_ev",
+}
 
 
 def quantities(case: Case) -> Iterator[Quantity]:
@@ -36,6 +42,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
     if case.phonons:
         yield from _phonons(case.phonons)
     yield from migration_quantities(case)
+    yield from (Quantity(key, value) for key, value in numbers(case.interstitial_migration))
     if case.defects:
         yield from _defects(case.defects)
     for name, record in case.records.items():
@@ -178,6 +185,7 @@ def summary_keys(case: Case) -> list[str]:
         *_boundary_keys(case),
         *_modulus_keys(case),
         *barrier_keys(case),
+        *(HEADLINES if case.interstitial_migration else ()),
         *_defect_keys(case),
         *_phonon_keys(case),
     ]

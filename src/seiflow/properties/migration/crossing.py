@@ -18,13 +18,13 @@ class Crossing:
     Attributes:
         saddle: The highest one.
         path: Energies along the way, relative to the initial state.
-        minima: Energies (eV) of the intermediate minima passed.
+        minima: The intermediate minima passed; those of a symmetric half stand for their images too.
         trials: Every stationary point met, in the order of the search.
     """
 
     saddle: Saddle
     path: Path
-    minima: tuple[float, ...]
+    minima: tuple[Minimum, ...]
     trials: tuple[Trial, ...]
 
 
@@ -66,7 +66,7 @@ class _Way:
 
     saddles: list[Saddle]
     points: list[tuple[float, float]]
-    minima: list[float]
+    minima: list[Minimum]
 
     def go_on(
         self,
@@ -86,7 +86,7 @@ class _Way:
         steps = zip(crossing.path.coordinate_angstrom, crossing.path.energy_ev, strict=True)
         self.points.extend((span[0] + along * stretch, energy + leg.energy_initial) for along, energy in steps)
         self.saddles.append(crossing.saddle)
-        self.minima.extend((minimum.energy, *crossing.minima))
+        self.minima.extend((minimum, *crossing.minima))
 
 
 def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:
@@ -103,7 +103,7 @@ def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings
         after_saddle, after_path, after_minima = after.saddle, after.path, after.minima
     path = _joined(before.path, after_path, minimum.energy - ends.energy_initial)
     saddle = max((before.saddle, after_saddle), key=lambda item: item.energy)
-    return Crossing(saddle, path, (*before.minima, minimum.energy, *after_minima), (*error.trials, *saddle.trials))
+    return Crossing(saddle, path, (*before.minima, minimum, *after_minima), (*error.trials, *saddle.trials))
 
 
 def _mirrored(path: Path) -> Path:

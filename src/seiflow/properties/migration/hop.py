@@ -92,11 +92,12 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Frames:
-    """The structures of a hop: initial, saddle, final."""
+    """The structures of a hop: initial, saddle, final, and the intermediate minima passed."""
 
     initial: "Atoms"
     saddle: "Atoms"
     final: "Atoms"
+    minima: "tuple[Atoms, ...]" = ()
 
 
 def hop_barrier(
@@ -117,7 +118,25 @@ def hop_barrier(
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
     """
-    ends = hop_ends(supercell, hop, vacancies, symmetry)
+    return barrier_between(hop_ends(supercell, hop, vacancies, symmetry), hop.hop, hop.distance_angstrom, engine, settings)
+
+
+def barrier_between(
+    ends: Ends, hop: str, distance_angstrom: float, engine: Engine, settings: MigrationSettings
+) -> tuple[Barrier, Frames]:
+    """Return the barrier between two states and the structures of the hop.
+
+    Args:
+        ends: The states, every ion under the same number in both.
+        hop: Name of the hop.
+        distance_angstrom: Its length, for the record.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+
+    Raises:
+        PhysicsError: if no way finds a first-order saddle that leads to both ends.
+        ConvergenceError: if neither the search for the saddle nor a band converges.
+    """
     warnings: tuple[str, ...] = ()
     try:
         crossing = cross(ends, engine, settings)
@@ -128,14 +147,16 @@ def hop_barrier(
         crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
         method = BAND
     frames = Frames(
-        _with_energy(ends.initial, ends.energy_initial),
-        _with_energy(crossing.saddle.atoms, crossing.saddle.energy),
-        _with_energy(ends.final, ends.energy_final),
+        with_energy(ends.initial, ends.energy_initial),
+        with_energy(crossing.saddle.atoms, crossing.saddle.energy),
+        with_energy(ends.final, ends.energy_final),
+        tuple(with_energy(item.atoms, item.energy) for item in crossing.minima),
     )
-    return _barrier(hop, ends, crossing, method, warnings), frames
+    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings), frames
 
 
-def _with_energy(atoms: "Atoms", energy: float) -> "Atoms":
+def with_energy(atoms: "Atoms", energy: float) -> "Atoms":
+    """Return a copy of a structure without constraints that carries an energy."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
     copy = atoms.copy()
@@ -157,17 +178,19 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
     return Crossing(saddle, path, (), saddle.trials)
 
 
-def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]) -> Barrier:
+def _barrier(
+    hop: str, distance_angstrom: float, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]
+) -> Barrier:
     saddle = crossing.saddle
     if not saddle.modes.certain:
         values, errors = saddle.modes.curvatures, saddle.modes.residuals
         bounds = ", ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(values[:2], errors[:2], strict=True))
         warnings += (f"that the saddle has one negative mode is not certain: its lowest curvatures are {bounds} eV/Å²",)
     first, last = crossing.trials[0], crossing.trials[-1]
-    on_line = method != BAND and hop.symmetric
+    on_line = method != BAND and bool(ends.swaps)
     return Barrier(
-        hop=hop.hop,
-        distance_angstrom=hop.distance_angstrom,
+        hop=hop,
+        distance_angstrom=distance_angstrom,
         method=method,
         barrier_forward_ev=saddle.energy - ends.energy_initial,
         barrier_backward_ev=saddle.energy - ends.energy_final,
@@ -182,7 +205,7 @@ def _barrier(hop: Hop, ends: Ends, crossing: Crossing, method: str, warnings: tu
         negative_modes=saddle.modes.negative,
         curvatures_ev_per_angstrom2=saddle.modes.curvatures,
         curvature_residuals_ev_per_angstrom2=saddle.modes.residuals,
-        intermediate_minima_ev=tuple(energy - ends.energy_initial for energy in crossing.minima),
+        intermediate_minima_ev=tuple(item.energy - ends.energy_initial for item in crossing.minima),
         path=crossing.path,
         charge_state="neutral cell",
         warnings=warnings,

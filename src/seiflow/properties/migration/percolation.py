@@ -73,6 +73,8 @@ def thresholds(sites: Iterable[int], edges: Iterable[Edge]) -> Thresholds:
         elif step.any():
             clusters[second].translations.append((int(step[0]), int(step[1]), int(step[2])))
         _lower(clusters[second].translations, edge.level, along, dimensions)
+        if np.isfinite([*along, *dimensions]).all():
+            break  # edges come in the order of their levels: none that follows can lower anything
     return Thresholds((along[0], along[1], along[2]), (dimensions[0], dimensions[1], dimensions[2]))
 
 

@@ -1,0 +1,1 @@
+"""Interstitial hops of the mobile ion, direct and by knock-off."""
