@@ -27,6 +27,7 @@ lint: $(READY)
 bench: $(READY)
 	python benchmarks/elasticity.py
 	python benchmarks/migration.py
+	python benchmarks/bands.py
 	python benchmarks/structures.py
 
 # what is generated from the code and checked to be in step by the tests

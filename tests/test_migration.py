@@ -370,16 +370,16 @@ class Landscape(Calculator):
 
     E = 0.5 (x² - 1)² + y² (2x² - bow) + y⁴ + 2 z²: minima at x = ±1, y = 0; on the line between them the top (0.5 eV) has two
     negative modes if bow > 0; the saddles are then at x = 0, y² = bow/2, lower by bow²/4. With ``well`` the first term is
-    6 x² (x² - 1)²: saddles of 24/27 eV at x² = 1/3, and a minimum between them.
+    6 x² (x² - 1)²: saddles of 24/27 eV at x² = 1/3, and a minimum between them; ``slant`` multiplies it by 1 - slant x.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
     spring = 5.0
 
-    def __init__(self, reference: np.ndarray, *, bow: float = 0.4, well: bool = False) -> None:
+    def __init__(self, reference: np.ndarray, *, bow: float = 0.4, well: bool = False, slant: float = 0.0) -> None:
         """Take the places of all atoms, the ion first and at the origin of its coordinates."""
         super().__init__()
-        self._reference, self._bow, self._well = reference, bow, well
+        self._reference, self._bow, self._well, self._slant = reference, bow, well, slant
 
     def calculate(
         self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
@@ -392,6 +392,7 @@ class Landscape(Calculator):
         along, slope = 0.5 * (x**2 - 1) ** 2, 2 * x * (x**2 - 1)
         if self._well:
             along, slope = 6 * x**2 * (x**2 - 1) ** 2, 12 * x * (x**2 - 1) * (3 * x**2 - 1)
+            along, slope = along * (1 - self._slant * x), slope * (1 - self._slant * x) - self._slant * along
         energy = along + y**2 * (2 * x**2 - self._bow) + y**4 + 2 * z**2
         gradient = np.array([slope + 4 * x * y**2, 2 * y * (2 * x**2 - self._bow) + 4 * y**3, 4 * z])
         forces = np.vstack([-gradient, np.tile(gradient / len(cage), (len(cage), 1)) - self.spring * cage])
@@ -438,6 +439,20 @@ def test_symmetric_hop_over_a_minimum_is_two_hops() -> None:
     assert [minimum.energy for minimum in crossing.minima] == pytest.approx([0.0], abs=2e-3)
     assert max(crossing.path.energy_ev) == pytest.approx(crossing.saddle.energy)
     assert list(crossing.path.coordinate_angstrom) == sorted(crossing.path.coordinate_angstrom)
+
+
+@pytest.mark.parametrize("slant", [-0.4, 0.4])
+def test_of_two_saddles_the_higher_is_the_barrier(slant: float) -> None:
+    """A hop over a minimum between unlike saddles has the barrier of the higher one, whichever comes first."""
+    x = np.linspace(-1, 1, 20001)
+    highest = (6 * x**2 * (x**2 - 1) ** 2 * (1 - slant * x)).max()
+    engine = Engine(Landscape(REFERENCE, bow=-0.6, well=True, slant=slant))
+    crossing = cross(model_ends(), engine, MigrationSettings())
+    assert crossing.saddle.energy == pytest.approx(highest, abs=2e-3)
+    assert crossing.saddle.modes.negative == 1
+    assert crossing.minima == pytest.approx([0.0], abs=2e-3)
+    assert max(crossing.path.energy_ev) == pytest.approx(crossing.saddle.energy)
+    assert crossing.path.energy_ev[-1] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("bow", [0.4, -0.6])

@@ -52,19 +52,25 @@ def _with_cell(moving: NormalFilter) -> "NDArray[np.float64]":
 
 def model_hessian(atoms: Atoms) -> "NDArray[np.float64]":
     """Return a diagonal Hessian plus springs along covalent bonds, 3n × 3n, eV/Å²."""
-    radii = covalent_radii[atoms.numbers]
-    first, second, distances, vectors = neighbor_list("ijdD", atoms, 2 * BONDED * float(radii.max()))
-    bonded = distances < BONDED * (radii[first] + radii[second])
-    bonded &= np.isin(atoms.numbers[first], _NONMETALS) & np.isin(atoms.numbers[second], _NONMETALS)
+    first, second, vectors = bonds(atoms)
     size = len(atoms)
     hessian = np.zeros((size, 3, size, 3))
-    for i, j, vector in zip(first[bonded], second[bonded], vectors[bonded], strict=True):
+    for i, j, vector in zip(first, second, vectors, strict=True):
         along = vector / np.linalg.norm(vector)
         spring = BOND_STIFFNESS * np.outer(along, along)
         hessian[i, :, i, :] += spring
         hessian[i, :, j, :] -= spring
-    diagonal = 10.0 if bonded.any() else 20.0
+    diagonal = 10.0 if len(first) else 20.0
     return np.asarray(hessian.reshape(3 * size, 3 * size) + diagonal * np.eye(3 * size))
+
+
+def bonds(atoms: Atoms) -> tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]:
+    """Return the covalent bonds of a structure, each in both directions: first atom, second atom, vector between them (Å)."""
+    radii = covalent_radii[atoms.numbers]
+    first, second, distances, vectors = neighbor_list("ijdD", atoms, 2 * BONDED * float(radii.max()))
+    bonded = distances < BONDED * (radii[first] + radii[second])
+    bonded &= np.isin(atoms.numbers[first], _NONMETALS) & np.isin(atoms.numbers[second], _NONMETALS)
+    return first[bonded], second[bonded], vectors[bonded]
 
 
 _NONMETALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53)

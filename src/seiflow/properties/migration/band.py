@@ -1,4 +1,4 @@
-"""Climbing-image nudged elastic band, to come near the saddle of an asymmetric hop, and where no other search finds it.
+"""Climbing-image nudged elastic band, for a saddle that no other search finds.
 
 Source: Henkelman, Uberuaga, Jonsson, J. Chem. Phys. 113, 9901 (2000) and 113, 9978 (2000); initial path by image-dependent
 pair potential, Smidstrup et al., J. Chem. Phys. 140, 214106 (2014). The image climbs only after the band has converged to
@@ -41,14 +41,6 @@ class Band:
     images: "tuple[Atoms, ...]"
     energies: "NDArray[np.float64]"
     top: int
-
-
-def highest_image(ends: Ends, engine: Engine, settings: MigrationSettings) -> "Atoms":
-    """Return the highest image of a band converged only loosely: a start near the saddle."""
-    band = _band(ends, engine, settings)
-    _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings)
-    image: Atoms = band.images[1 + int(np.argmax(band.energies[1:-1]))].copy()
-    return image
 
 
 def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Band:

@@ -1,8 +1,8 @@
-"""Climbing to a saddle along one mode while relaxing all others: eigenvector following.
+"""Climbing to a saddle along one mode while relaxing all others, from the highest point of an interpolated path.
 
-Source: Cerjan and Miller, J. Chem. Phys. 75, 2800 (1981); Hessian update of Bofill, J. Comput. Chem. 15, 1 (1994). The
-Hessian starts from the model of :mod:`seiflow.quasi_newton`, made exact where the lowest modes were measured, and is measured
-again every few steps.
+The path is that of the image-dependent pair potential (Smidstrup et al., J. Chem. Phys. 140, 214106 (2014)). Three of its points
+are evaluated: a cubic through their energies and slopes tells where its top is, and the differences of their forces what the
+Hessian is like along it. No mode is measured unless the climb gets stuck.
 """
 
 from dataclasses import dataclass
@@ -13,26 +13,85 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError
 from seiflow.properties.migration.modes import Modes, lowest_modes
-from seiflow.quasi_newton import model_hessian
+from seiflow.properties.migration.springs import spring_model
+from seiflow.properties.migration.states import Ends
+from seiflow.properties.migration.walk import learnt, walk
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-MOST_ROUNDS = 4
-STEPS_A_ROUND = 15
+MOST_ROUNDS = 3
+STEPS_A_ROUND = 40
 PRODUCTS_A_ROUND = 14
-SOFTEST = 0.5
-"""eV/Å²; a curvature closer to zero is taken as this, so that a soft mode makes no wild step."""
+SAMPLES = (0.25, 0.5, 0.75)
+"""Where the path is evaluated, in parts of its length."""
 
-LONGEST_STEP = 0.15
-SHORTEST_STEP = 0.02
-"""Å; bounds of the largest displacement of an atom in one step."""
+FIRST_CURVATURE = -1.0
+"""eV/Å², along the path, before the samples are heard."""
 
 
-def climb(start: "Atoms", mover: int, engine: Engine, settings: MigrationSettings) -> "Atoms":
-    """Return the saddle that is reached by going up along the lowest mode and down along all others.
+@dataclass(frozen=True)
+class Profile:
+    """Energies along an interpolated path, from three points of it.
+
+    Attributes:
+        points: Place in parts of the path and energy (eV) of both ends and the points.
+        height: Highest energy of the cubic through them, eV.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    height: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a climb: the structure, the direction that leads up (3n), and the Hessian (3n × 3n, eV/Å²)."""
+
+    atoms: "Atoms"
+    uphill: "NDArray[np.float64]"
+    hessian: "NDArray[np.float64]"
+
+
+def top_of_path(ends: Ends, engine: Engine, images: int) -> tuple[Point, Profile]:
+    """Return the highest point of the interpolated path, and its energies.
+
+    Args:
+        ends: Of the hop.
+        engine: Evaluates the path three times.
+        images: Moving images of the interpolation.
+    """
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline
+
+    path = CubicSpline(np.linspace(0, 1, images + 2), interpolated(ends, images))
+    points, tangents = path(SAMPLES), path(SAMPLES, 1)
+    found = [engine.evaluate(_at(ends, point)) for point in points]
+    slopes = [-float(sample.forces.ravel() @ tangent) for sample, tangent in zip(found, tangents, strict=True)]
+    energies = [ends.energy_initial, *(sample.energy for sample in found), ends.energy_final]
+    profile = CubicHermiteSpline([0, *SAMPLES, 1], energies, [0, *slopes, 0])
+    grid = np.linspace(SAMPLES[0], SAMPLES[-1], 101)
+    top = float(grid[profile(grid).argmax()])
+    height = float(profile(np.linspace(0, 1, 201)).max())
+    atoms, uphill = _at(ends, path(top)), path(top, 1) / np.linalg.norm(path(top, 1))
+    hessian = _bent(spring_model(atoms), uphill)
+    for number in range(len(SAMPLES) - 1):
+        change = (found[number].forces - found[number + 1].forces).ravel()
+        hessian = learnt(hessian, points[number + 1] - points[number], change)
+    return Point(atoms, uphill, hessian), Profile(tuple(zip((0.0, *SAMPLES, 1.0), energies, strict=True)), height)
+
+
+def interpolated(ends: Ends, images: int) -> "NDArray[np.float64]":
+    """Return the path of the image-dependent pair potential, ends included: points × 3n, Å."""
+    from ase.mep import NEB
+
+    band = NEB([ends.initial.copy() for _ in range(images + 1)] + [ends.final.copy()], method="improvedtangent")
+    band.interpolate(method="idpp", mic=False)
+    return np.array([image.positions.ravel() for image in band.images])
+
+
+def climb(start: Point, mover: int, engine: Engine, settings: MigrationSettings) -> Point:
+    """Return the saddle that is reached by going up along one mode and down along all others, energy and forces attached.
 
     Args:
         start: Near the saddle.
@@ -44,64 +103,28 @@ def climb(start: "Atoms", mover: int, engine: Engine, settings: MigrationSetting
     Raises:
         ConvergenceError: if the force stayed above ``band_fmax``.
     """
-    atoms = start.copy()
-    hessian = model_hessian(start)
-    best = _Point(atoms, np.inf)
-    for _ in range(MOST_ROUNDS):
-        modes = lowest_modes(atoms, mover, engine, settings.curvature_tolerance, PRODUCTS_A_ROUND)
-        hessian = _measured(hessian, modes)
-        atoms, hessian, found = _round(atoms, hessian, modes.vectors[0].ravel(), engine, settings.fmax)
-        best = min(best, found, key=lambda point: point.largest_force)
-        if best.largest_force <= settings.fmax:
+    lowest, reached = np.inf, start
+    for attempt in range(MOST_ROUNDS):
+        if attempt:
+            modes = lowest_modes(reached.atoms, mover, engine, settings.curvature_tolerance, reached.hessian, PRODUCTS_A_ROUND)
+            reached = Point(reached.atoms, modes.vectors[0].ravel(), measured(reached.hessian, modes))
+        end = walk(
+            reached.atoms, reached.hessian, engine, fmax=settings.fmax, steps=STEPS_A_ROUND, label="climb", uphill=reached.uphill
+        )
+        if end.largest_force < lowest:
+            lowest, reached = end.largest_force, Point(end.atoms, reached.uphill, end.hessian)
+        if lowest <= settings.fmax:
             break
-    if best.largest_force <= settings.band_fmax:
-        return _finished(best.atoms, engine)
+    if lowest <= settings.band_fmax:
+        return Point(_finished(reached.atoms, engine), reached.uphill, reached.hessian)
     message = (
-        f"climb to the saddle: largest force {best.largest_force:.3g} eV/Å at best in {MOST_ROUNDS * STEPS_A_ROUND} steps, "
+        f"climb to the saddle: largest force {lowest:.3g} eV/Å at best in {MOST_ROUNDS * STEPS_A_ROUND} steps, "
         f"wanted {settings.fmax:g}, at most {settings.band_fmax:g}"
     )
     raise ConvergenceError(message)
 
 
-@dataclass(frozen=True)
-class _Point:
-    atoms: "Atoms"
-    largest_force: float
-
-
-def _round(
-    atoms: "Atoms", hessian: "NDArray[np.float64]", followed: "NDArray[np.float64]", engine: Engine, fmax: float
-) -> tuple["Atoms", "NDArray[np.float64]", _Point]:
-    """Take the steps between two measurements of the modes; return where they end, and the best point on the way."""
-    atoms = atoms.copy()
-    forces = engine.evaluate(atoms).forces
-    largest = float(np.linalg.norm(forces, axis=1).max())
-    best = _Point(atoms.copy(), largest)
-    radius = 0.1
-    for number in range(STEPS_A_ROUND):
-        engine.report(f"climb: step {number}, largest force {largest:.4f} eV/Å, {engine.force_evaluations} evaluations")
-        if largest <= fmax:
-            break
-        step, followed = _step(hessian, -forces.ravel(), followed, radius)
-        atoms.positions += step.reshape(-1, 3)
-        after = engine.evaluate(atoms).forces
-        hessian = _bofill(hessian, step, (forces - after).ravel())
-        now = float(np.linalg.norm(after, axis=1).max())
-        radius = max(radius / 2, SHORTEST_STEP) if now > largest else min(radius * 1.2, LONGEST_STEP)
-        forces, largest = after, now
-        if largest < best.largest_force:
-            best = _Point(atoms.copy(), largest)
-    return atoms, hessian, best
-
-
-def _finished(atoms: "Atoms", engine: Engine) -> "Atoms":
-    """Attach energy and forces; the evaluation is the last one made, so it costs nothing."""
-    attached = engine.attach(atoms)
-    attached.get_potential_energy()
-    return attached
-
-
-def _measured(hessian: "NDArray[np.float64]", modes: Modes) -> "NDArray[np.float64]":
+def measured(hessian: "NDArray[np.float64]", modes: Modes) -> "NDArray[np.float64]":
     """Return the Hessian made exact in the directions in which it was measured (symmetric block update)."""
     missed = modes.products - modes.basis @ hessian
     within = modes.basis.T @ missed
@@ -109,26 +132,20 @@ def _measured(hessian: "NDArray[np.float64]", modes: Modes) -> "NDArray[np.float
     return np.asarray(hessian + within + within.T - (inside + inside.T) / 2)
 
 
-def _step(
-    hessian: "NDArray[np.float64]", gradient: "NDArray[np.float64]", followed: "NDArray[np.float64]", radius: float
-) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
-    """Return the step, no atom moving by more than ``radius``, and the mode it followed."""
-    values, vectors = np.linalg.eigh(hessian)
-    up = int(np.abs(followed @ vectors).argmax())
-    step = -(gradient @ vectors) / np.maximum(np.abs(values), SOFTEST)
-    step[up] *= -1
-    cartesian = vectors @ step
-    longest = float(np.linalg.norm(cartesian.reshape(-1, 3), axis=1).max())
-    return cartesian * min(1.0, radius / longest), vectors[:, up] * np.sign(followed @ vectors[:, up])
+def _at(ends: Ends, point: "NDArray[np.float64]") -> "Atoms":
+    atoms = ends.initial.copy()
+    atoms.positions = point.reshape(-1, 3)
+    return atoms
 
 
-def _bofill(hessian: "NDArray[np.float64]", step: "NDArray[np.float64]", change: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Return the Hessian after a step over which the gradient changed by ``change``."""
-    missed = change - hessian @ step
-    overlap, missed2, step2 = float(missed @ step), float(missed @ missed), float(step @ step)
-    if missed2 < 1e-16 or abs(overlap) < 1e-12:  # noqa: PLR2004 - nothing to learn from this step
-        return hessian
-    weight = overlap**2 / (missed2 * step2)
-    symmetric_rank_one = np.outer(missed, missed) / overlap
-    powell = (np.outer(missed, step) + np.outer(step, missed)) / step2 - overlap * np.outer(step, step) / step2**2
-    return np.asarray(hessian + weight * symmetric_rank_one + (1 - weight) * powell)
+def _finished(atoms: "Atoms", engine: Engine) -> "Atoms":
+    attached = engine.attach(atoms)
+    attached.get_potential_energy()
+    return attached
+
+
+def _bent(hessian: "NDArray[np.float64]", uphill: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Return the Hessian with a negative eigenvalue along the path, and nothing that couples to it."""
+    row = hessian @ uphill
+    along = float(uphill @ row) + FIRST_CURVATURE
+    return np.asarray(hessian - np.outer(row, uphill) - np.outer(uphill, row) + along * np.outer(uphill, uphill))

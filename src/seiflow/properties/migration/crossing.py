@@ -1,14 +1,22 @@
-"""From one end of a hop to the other: over one saddle, or over two where an intermediate minimum lies between."""
+"""From one end of a hop to the other: over one saddle, or over two where an intermediate minimum lies between.
+
+Beyond an intermediate minimum a saddle is only sought if it may be the higher one. A path between two states bounds the barrier
+between them from above: where the interpolated one stays below the saddle already found, that saddle is the barrier of the hop.
+"""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from seiflow.engine import Engine
+from seiflow.properties.migration.climb import Point, top_of_path
 from seiflow.properties.migration.descent import Path, descend, has_arrived, make_path
 from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, Saddle, Trial, find_saddle
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
+
+LOWER_BY = 0.02
+"""eV; an interpolated path counts as lower than a saddle if its highest energy is lower by this much."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +36,22 @@ class Crossing:
     trials: tuple[Trial, ...]
 
 
-def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: int = 2) -> Crossing:
+def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: int = 2, start: Point | None = None) -> Crossing:
     """Return the way over a hop; a hop that passes an intermediate minimum is split there, ``splits`` times at most.
+
+    Args:
+        ends: The two states.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+        splits: Intermediate minima allowed on either side of a saddle.
+        start: Where the search for the saddle of an asymmetric hop starts, if that is known.
 
     Raises:
         IntermediateMinimumError: if there is one minimum more.
         PhysicsError: if no saddle is found that leads to both ends.
     """
     try:
-        saddle = find_saddle(ends, engine, settings)
+        saddle = find_saddle(ends, engine, settings, start)
     except IntermediateMinimumError as error:
         if not splits or any(has_arrived(error.minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final)):
             raise
@@ -81,12 +96,27 @@ class _Way:
         if not splits:
             raise IntermediateMinimumError(minimum)
         engine.report(f"intermediate minimum at {minimum.energy:.3f} eV; on from there")
-        crossing = cross(leg, engine, settings, splits=splits - 1)
-        stretch = (span[1] - span[0]) / crossing.path.coordinate_angstrom[-1]
-        steps = zip(crossing.path.coordinate_angstrom, crossing.path.energy_ev, strict=True)
+        highest = max(saddle.energy for saddle in self.saddles)
+        path, crossing = _cross_unless_lower(leg, highest, engine, settings, splits - 1)
+        stretch = (span[1] - span[0]) / path.coordinate_angstrom[-1]
+        steps = zip(path.coordinate_angstrom, path.energy_ev, strict=True)
         self.points.extend((span[0] + along * stretch, energy + leg.energy_initial) for along, energy in steps)
-        self.saddles.append(crossing.saddle)
-        self.minima.extend((minimum, *crossing.minima))
+        self.minima.append(minimum)
+        if crossing is not None:
+            self.saddles.append(crossing.saddle)
+            self.minima.extend(crossing.minima)
+
+
+def _cross_unless_lower(
+    leg: Ends, highest: float, engine: Engine, settings: MigrationSettings, splits: int
+) -> tuple[Path, Crossing | None]:
+    """Cross, unless the interpolated path stays below the highest saddle so far; return the energies of the way taken."""
+    start, profile = top_of_path(leg, engine, settings.images)
+    if profile.height < highest - LOWER_BY:
+        engine.report(f"on to the other end no higher than {profile.height:.3f} eV: no saddle is sought there")
+        return make_path([(leg.length * part, energy) for part, energy in profile.points], leg.energy_initial), None
+    crossing = cross(leg, engine, settings, splits=splits, start=start)
+    return crossing.path, crossing
 
 
 def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:
@@ -99,8 +129,8 @@ def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings
         after_saddle, after_path, after_minima = before.saddle, _mirrored(before.path), before.minima
     else:
         second = Ends(minimum.atoms, ends.final, ends.mover, minimum.energy, ends.energy_final, ())
-        after = cross(second, engine, settings, splits=splits)
-        after_saddle, after_path, after_minima = after.saddle, after.path, after.minima
+        after_path, after = _cross_unless_lower(second, before.saddle.energy, engine, settings, splits)
+        after_saddle, after_minima = (before.saddle, ()) if after is None else (after.saddle, after.minima)
     path = _joined(before.path, after_path, minimum.energy - ends.energy_initial)
     saddle = max((before.saddle, after_saddle), key=lambda item: item.energy)
     return Crossing(saddle, path, (*before.minima, minimum, *after_minima), (*error.trials, *saddle.trials))

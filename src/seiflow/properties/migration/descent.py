@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import PhysicsError
+from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.properties.migration.saddle import Minimum, Saddle
 from seiflow.properties.migration.states import Ends
+from seiflow.properties.migration.walk import walk
 from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ FMAX = 0.05
 """eV/Å; enough to tell which minimum a relaxation is in."""
 
 ARRIVED = 0.7
-"""Å; an ion closer than this to its place in an end state has arrived there."""
+"""Å; an ion closer than this to its place in an end state has arrived there, once it rests."""
 
+NEAR = 0.35
+"""Å; an ion that comes as close as this, and half as far from its place as at the saddle, need not rest."""
 
 SAME_PLACE = 1e-4
 """Å; points of a path closer than this are one."""
@@ -87,20 +90,31 @@ def _side(
     """Return the points of one descent, and the minimum it stopped in if it did not arrive at its end."""
     trail: list[tuple[float, float]] = []
 
-    def note(atoms: "Atoms") -> None:
-        trail.append((ends.along(atoms), float(atoms.get_potential_energy())))
+    def note(atoms: "Atoms", energy: float) -> None:
+        trail.append((ends.along(atoms), energy))
+
+    within = min(NEAR, _distance(saddle.atoms, end, ends.mover) / 2)
+
+    def near(atoms: "Atoms") -> bool:
+        return _distance(atoms, end, ends.mover) < within
 
     name, other = ("initial", ends.final) if end is ends.initial else ("final", ends.initial)
-    atoms = saddle.atoms.copy()
+    atoms, hessian = saddle.atoms.copy(), saddle.hessian
     atoms.positions += FIRST_STEP * direction
     for fmax, label in ((FMAX, f"descent to the {name} state"), (settings.fmax, f"on to the {name} state")):
-        atoms = engine.relax(atoms, fmax=fmax, max_steps=settings.max_steps, watch=note, label=label)
-        if has_arrived(atoms, end, ends.mover):
+        down = walk(atoms, hessian, engine, fmax=fmax, steps=settings.max_steps, label=label, arrived=near, watch=note)
+        if near(down.atoms) or (down.largest_force <= fmax and has_arrived(down.atoms, end, ends.mover)):
             return trail, None
+        atoms, hessian = down.atoms, down.hessian
+    if down.largest_force > settings.fmax:
+        message = (
+            f"{label}: largest force {down.largest_force:.3g} eV/Å after {settings.max_steps} steps, wanted {settings.fmax:g}"
+        )
+        raise ConvergenceError(message)
     if has_arrived(atoms, other, ends.mover):
         message = f"the descent to the {name} state ends in the other one: the saddle lies beside the hop"
         raise PhysicsError(message)
-    return trail, Minimum(atoms, atoms.get_potential_energy(), symmetric=False)
+    return trail, Minimum(atoms, down.energy, symmetric=False)
 
 
 def _downhill(trail: list[tuple[float, float]], direction: float) -> list[tuple[float, float]]:
@@ -117,8 +131,13 @@ def has_arrived(atoms: "Atoms", end: "Atoms", mover: int) -> bool:
 
     Other ions may have turned into another arrangement around the same vacancy.
     """
+    return _distance(atoms, end, mover) < ARRIVED
+
+
+def _distance(atoms: "Atoms", end: "Atoms", mover: int) -> float:
+    """Return how far the farthest ion of the moving kind is from its place in an end state, Å."""
     kind = atoms.numbers == atoms.numbers[mover]
-    return bool(np.linalg.norm(atoms.positions[kind] - end.positions[kind], axis=1).max() < ARRIVED)
+    return float(np.linalg.norm(atoms.positions[kind] - end.positions[kind], axis=1).max())
 
 
 def make_path(points: list[tuple[float, float]], zero: float) -> Path:

@@ -8,10 +8,12 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
+from seiflow.properties.migration.climb import Point
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
 from seiflow.properties.migration.saddle import Saddle, judged
+from seiflow.properties.migration.springs import spring_model
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SYMMETRIC = "symmetric saddle"
-CLIMB = "band and climb"
+CLIMB = "climb"
 BAND = "climbing band"
 
 SMALL_CHANGE = 0.03
@@ -167,7 +169,8 @@ def with_energy(atoms: "Atoms", energy: float) -> "Atoms":
 
 def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
     """Return the saddle at the climbing image, proved like any other, and the energies of the band."""
-    saddle = judged(band.images[band.top], float(band.energies[band.top]), (), ends, engine, settings, symmetric=False)
+    top = Point(band.images[band.top], ends.chord, spring_model(band.images[band.top]))
+    saddle = judged(top, (), ends, engine, settings, symmetric=False)
     if saddle.modes.negative != 1:
         message = f"the climbing image has {saddle.modes.negative} negative modes; a saddle has one"
         raise PhysicsError(message)

@@ -3,8 +3,8 @@
 *Symmetric hop.* An operation σ exchanges the two ends. The reaction coordinate is odd under σ, so on the manifold of
 structures that σ leaves unchanged the saddle is a minimum: one relaxation finds it.
 
-*Other hops.* A nudged elastic band, converged loosely, brings its highest image near the saddle; from there the structure
-climbs along its lowest mode while everything else relaxes (:mod:`~seiflow.properties.migration.climb`).
+*Other hops.* From the highest point of an interpolated path the structure climbs along the path while everything else relaxes
+(:mod:`~seiflow.properties.migration.climb`).
 
 Neither way proves anything about the directions it left out. :func:`find_saddle` therefore looks for the lowest modes,
 pushes the structure along the softest one off the reaction path, relaxes again, and accepts only a stationary point with
@@ -19,9 +19,9 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
-from seiflow.properties.migration.band import highest_image
-from seiflow.properties.migration.climb import climb
+from seiflow.properties.migration.climb import Point, climb, measured, top_of_path
 from seiflow.properties.migration.modes import Modes, lowest_modes
+from seiflow.properties.migration.springs import spring_model
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
@@ -39,7 +39,7 @@ SYMMETRIC_PART = 0.5
 MOSTLY_EVEN = 0.9
 """Norm of that part above which a mode counts as even."""
 
-Search = Callable[["Atoms"], "Atoms"]
+Search = Callable[[Point], Point]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Saddle:
         modes: Its lowest modes; the first one is the reaction coordinate.
         trials: Every stationary point met, the one on the symmetry line first, the saddle last.
         symmetric: Whether the saddle is its own image when the ends are exchanged.
+        hessian: 3n × 3n, eV/Å²; exact where the modes were measured.
     """
 
     atoms: "Atoms"
@@ -70,6 +71,7 @@ class Saddle:
     modes: Modes
     trials: tuple[Trial, ...]
     symmetric: bool
+    hessian: "NDArray[np.float64]"
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,14 @@ class IntermediateMinimumError(PhysicsError):
         self.trials = trials
 
 
-def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Saddle:
+def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings, start: Point | None = None) -> Saddle:
     """Return a first-order saddle between two states.
+
+    Args:
+        ends: The two states.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+        start: Where the search starts if no operation exchanges the ends; by default the top of the interpolated path.
 
     Raises:
         IntermediateMinimumError: if a point without negative mode is met: the hop is two hops.
@@ -102,13 +110,11 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
     symmetric = bool(ends.swaps)
     if symmetric:
         search = symmetric_search(engine, settings)
-        start = ends.initial.copy()
-        start.positions = (ends.initial.positions + ends.final.positions) / 2
+        start = middle(ends)
     else:
         search = climbing_search(ends, engine, settings)
-        start = highest_image(ends, engine, settings)
-    found = search(start)
-    best = judged(found, found.get_potential_energy(), (), ends, engine, settings, symmetric=symmetric)
+        start = start or top_of_path(ends, engine, settings.images)[0]
+    best = judged(search(start), (), ends, engine, settings, symmetric=symmetric)
     for attempt in range(1, MOST_PUSHES + 1):
         if best.modes.negative == 0:
             raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
@@ -118,12 +124,11 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
             return best
         if direction is None:
             symmetric, search = False, climbing_search(ends, engine, settings)
-            direction = best.modes.vectors[1]
-        pushed = search(_pushed(best, direction, engine, settings.push))
-        energy = pushed.get_potential_energy()
-        if proved and energy > best.energy - LOWER_BY:
+            direction = best.modes.vectors[1 - _reaction(best, ends)]
+        pushed = search(_pushed(best, ends, direction, engine, settings.push))
+        if proved and pushed.atoms.get_potential_energy() > best.energy - LOWER_BY:
             return best
-        best = judged(pushed, energy, best.trials, ends, engine, settings, symmetric=symmetric)
+        best = judged(pushed, best.trials, ends, engine, settings, symmetric=symmetric)
     if best.modes.negative == 0:
         raise IntermediateMinimumError(Minimum(best.atoms, best.energy, best.symmetric), best.trials)
     if best.modes.negative == 1 and not _leads_off_path(best, ends):
@@ -133,39 +138,44 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings) -> Sadd
 
 
 def judged(
-    atoms: "Atoms",
-    energy: float,
-    before: tuple[Trial, ...],
-    ends: Ends,
-    engine: Engine,
-    settings: MigrationSettings,
-    *,
-    symmetric: bool,
+    found: Point, before: tuple[Trial, ...], ends: Ends, engine: Engine, settings: MigrationSettings, *, symmetric: bool
 ) -> Saddle:
     """Return a stationary point with its lowest modes, added to the ones met before."""
-    largest = float(np.linalg.norm(engine.evaluate(atoms).forces, axis=1).max())
-    modes = lowest_modes(atoms, ends.mover, engine, settings.curvature_tolerance)
-    trial = Trial(energy, modes.negative, tuple(modes.curvatures.tolist()))
-    return Saddle(atoms, energy, largest, modes, (*before, trial), symmetric)
+    here = engine.evaluate(found.atoms)
+    largest = float(np.linalg.norm(here.forces, axis=1).max())
+    modes = lowest_modes(found.atoms, ends.mover, engine, settings.curvature_tolerance, found.hessian)
+    trial = Trial(here.energy, modes.negative, tuple(modes.curvatures.tolist()))
+    return Saddle(found.atoms, here.energy, largest, modes, (*before, trial), symmetric, measured(found.hessian, modes))
+
+
+def middle(ends: Ends) -> Point:
+    """Return the point half way between the two ends."""
+    atoms = ends.initial.copy()
+    atoms.positions = (ends.initial.positions + ends.final.positions) / 2
+    return Point(atoms, (ends.final.positions - ends.initial.positions).ravel(), spring_model(atoms))
 
 
 def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
     """Return a search on the manifold of the symmetry that its start has."""
 
-    def search(start: "Atoms") -> "Atoms":
+    def search(start: Point) -> Point:
         relaxed = engine.relax(
-            start, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label="saddle on the symmetric manifold"
+            start.atoms,
+            fmax=settings.fmax,
+            max_steps=settings.max_steps,
+            symmetric=True,
+            label="saddle on the symmetric manifold",
         )
         relaxed.set_constraint()
-        return relaxed
+        return Point(relaxed, start.uphill, spring_model(relaxed))
 
     return search
 
 
 def climbing_search(ends: Ends, engine: Engine, settings: MigrationSettings) -> Search:
-    """Return a search that climbs along the lowest mode."""
+    """Return a search that climbs along one mode."""
 
-    def search(start: "Atoms") -> "Atoms":
+    def search(start: Point) -> Point:
         return climb(start, ends.mover, engine, settings)
 
     return search
@@ -176,11 +186,17 @@ def _off_path(saddle: Saddle, ends: Ends) -> "NDArray[np.float64] | None":
 
     None if the mode breaks that symmetry.
     """
-    mode: NDArray[np.float64] = saddle.modes.vectors[0 if _leads_off_path(saddle, ends) else 1]
     if not saddle.symmetric:
-        return mode
+        return np.asarray(saddle.modes.vectors[1 - _reaction(saddle, ends)])
+    mode: NDArray[np.float64] = saddle.modes.vectors[0 if _leads_off_path(saddle, ends) else 1]
     even = _even_part(mode, ends)
     return even if np.linalg.norm(even) > SYMMETRIC_PART else None
+
+
+def _reaction(saddle: Saddle, ends: Ends) -> int:
+    """Return which of the two lowest modes is more along the hop."""
+    along = saddle.modes.vectors[:2, ends.mover] @ ends.chord
+    return int(np.abs(along).argmax())
 
 
 def _leads_off_path(saddle: Saddle, ends: Ends) -> bool:
@@ -194,7 +210,7 @@ def _even_part(mode: "NDArray[np.float64]", ends: Ends) -> "NDArray[np.float64]"
     return max((swap.even(mode) for swap in ends.swaps), key=lambda part: round(float(np.linalg.norm(part)), 6))
 
 
-def _pushed(saddle: Saddle, direction: "NDArray[np.float64]", engine: Engine, push: float) -> "Atoms":
+def _pushed(saddle: Saddle, ends: Ends, direction: "NDArray[np.float64]", engine: Engine, push: float) -> Point:
     """Push the structure along a direction, to the side where the energy is lower."""
     step = push * direction / np.linalg.norm(direction, axis=1).max()
     sides = []
@@ -202,4 +218,5 @@ def _pushed(saddle: Saddle, direction: "NDArray[np.float64]", engine: Engine, pu
         side = saddle.atoms.copy()
         side.positions += sign * step
         sides.append((engine.evaluate(side).energy, -sign, side))
-    return min(sides, key=lambda item: item[:2])[2]
+    lower = min(sides, key=lambda item: item[:2])[2]
+    return Point(lower, saddle.modes.vectors[_reaction(saddle, ends)].ravel(), saddle.hessian)

@@ -1,0 +1,281 @@
+"""Cost of asymmetric vacancy hops: seiflow and climbing bands with ASE, from the same ends, on the same potential (CHGNet).
+
+Run ``python benchmarks/bands.py [FOLDER]``. One thread. With a folder, evaluations are kept there, and a run that was stopped
+goes on where it was. The hops are those of crystalline Li2CO3 that no operation turns round, and hops between sites next to
+boundaries, in small supercells, for a run of minutes. Both methods get the same relaxed ends, which are not counted. What comes
+after is: for seiflow the search, the proof that the saddle has one negative mode, and the descents to both ends; for ASE five
+images from the image-dependent pair potential, improved tangents, climbing once the largest force is below 0.5 eV/Å. Each
+optimiser of ASE runs until it is converged or needs more evaluations than the best one so far.
+
+A band converged to 0.05 eV/Å can be far from the saddle in energy where many atoms still relax a little. The best optimiser
+therefore goes on to tighter tolerances until its barrier agrees with that of seiflow within 5 meV; the evaluations for both,
+and by how much the band is higher, are printed. A band that is not there after 300 evaluations is stopped; its number and the
+ratios are then bounds.
+"""
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.mep import NEB
+from ase.mep.neb import NEBOptimizer
+from ase.neighborlist import neighbor_list
+from ase.optimize import BFGS
+from ase.optimize.optimize import Optimizer
+from elasticity import relaxed_phase
+
+from seiflow.calculators.chgnet import chgnet
+from seiflow.engine import Engine
+from seiflow.errors import ConvergenceError, PhysicsError, SeiflowError
+from seiflow.journal import Journal
+from seiflow.properties.migration.band import climbing_band
+from seiflow.properties.migration.crossing import cross
+from seiflow.properties.migration.network import hop_network, make_supercell
+from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends
+from seiflow.settings import MigrationSettings
+from seiflow.shelves import boundary_shelf, phase_shelf
+from seiflow.structures.defect_sites import defect_supercell
+from seiflow.structures.grain_boundary import build_grain_boundary
+
+MOBILE = "Li"
+CRYSTAL = "Li2CO3"
+CRYSTAL_IMAGE_DISTANCE = 6.0
+CRYSTAL_CUTOFF = 4.0
+BOUNDARIES = {"Li2CO3-001-mirror": (4.8, 0.0), "Li2O-310-mirror": (4.6, 1.5)}
+"""Name of a boundary, distance between images of the vacancy, and least distance of the site from the boundary, Å.
+
+At the very boundary in Li2O other ions fall into the vacancy.
+"""
+
+HOPS = 2
+LONGEST = 3.3
+ASYMMETRIC = 0.002
+"""eV; ends of a hop whose energies differ by more are no images of each other."""
+
+IMAGES = 5
+BEFORE_CLIMBING = 0.5
+TOLERANCES = (0.05, 0.03, 0.02, 0.01)
+MOST = 300
+AGREE = 0.005
+OPTIMISERS: dict[str, Callable[[NEB], Optimizer]] = {
+    "NEBOptimizer": lambda band: NEBOptimizer(band, logfile=None),
+    "BFGS": lambda band: BFGS(band, logfile=None),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hop to be timed."""
+
+    name: str
+    ends: Ends
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where a band stood when it met a tolerance or was stopped: evaluations so far, barrier (eV), largest force (eV/Å)."""
+
+    evaluations: int
+    barrier: float
+    largest_force: float
+    converged: bool
+
+
+class OutOfEvaluationsError(Exception):
+    """A band was stopped."""
+
+
+class Counter:
+    """Evaluations of each stage of seiflow, told apart by what it reports."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Listen to an engine."""
+        self.stages = {"search": 0, "proof": 0, "descents": 0}
+        self._engine, self._before = engine, engine.force_evaluations
+        engine.report = self._hear
+
+    def _hear(self, line: str) -> None:
+        stage = "search" if line.startswith("climb") else "proof" if line.startswith("modes") else "descents"
+        self.stages[stage] += self._engine.force_evaluations - self._before
+        self._before = self._engine.force_evaluations
+
+
+def crystal_cases(crystal: Atoms, engine: Engine) -> Iterator[Case]:
+    """Return the hops of the crystal that no operation turns round."""
+    settings = MigrationSettings(image_distance=CRYSTAL_IMAGE_DISTANCE, cutoff=CRYSTAL_CUTOFF)
+    network = hop_network(crystal, MOBILE, settings)
+    supercell = make_supercell(crystal, network.supercell)
+    for hop in network.hops:
+        if not hop.symmetric:
+            ends = relaxed_ends(supercell, hop.initial, hop.final, np.array(hop.vector_angstrom), engine)
+            yield Case(f"{CRYSTAL} {hop.distance_angstrom:.2f} Å", ends)
+
+
+def boundary_cases(name: str, calculator: Calculator, engine: Engine) -> Iterator[Case]:
+    """Return the first hops next to a boundary whose vacancies stay where they are and have unlike energies."""
+    image_distance, least = BOUNDARIES[name]
+    recipe = boundary_shelf().get(name)
+    built = build_grain_boundary(recipe, phase_shelf().get(recipe.phase), relaxed_phase(recipe.phase, calculator)).atoms
+    relaxed = engine.relax_along_normal(built, fmax=0.02, stress_gpa=0.02, max_steps=300, label=name)
+    relaxed.set_constraint()
+    found = defect_supercell(relaxed, species=MOBILE, image_distance=image_distance)
+    first, second, lengths, vectors = neighbor_list("ijdD", found.atoms, LONGEST)
+    hops = 0
+    for site in (site for site in found.sites if (site.distance_angstrom or 0.0) >= least):
+        from_here = np.flatnonzero((first == site.index) & (found.atoms.symbols[second] == MOBILE))
+        for pair in from_here[np.argsort(lengths[from_here], kind="stable")][:1]:
+            try:
+                ends = relaxed_ends(found.atoms, site.index, int(second[pair]), vectors[pair], engine)
+            except SeiflowError as error:
+                print(f"{name}, {site.name}: {error}", flush=True)
+                continue
+            if abs(ends.energy_final - ends.energy_initial) > ASYMMETRIC:
+                yield Case(f"{name}, {site.name} {lengths[pair]:.2f} Å", ends)
+                hops += 1
+        if hops == HOPS:
+            return
+
+
+def relaxed_ends(supercell: Atoms, start: int, end: int, vector: np.ndarray, engine: Engine) -> Ends:
+    """Relax both ends of a hop from site ``start`` to the empty site ``end``."""
+    rest = np.delete(np.arange(len(supercell)), end)
+    mover = int(np.flatnonzero(rest == start)[0])
+    states = [supercell[rest], supercell[rest]]
+    states[1].positions[mover] += vector
+    relaxed = [engine.relax(state, fmax=MigrationSettings().fmax, label="vacancy") for state in states]
+    for state, now in zip(states, relaxed, strict=True):
+        farthest = float(np.linalg.norm(now.positions - state.positions, axis=1).max())
+        if farthest > LARGEST_DISPLACEMENT:
+            message = f"no hop: an ion moved {farthest:.2f} Å"
+            raise PhysicsError(message)
+    energies = [state.get_potential_energy() for state in relaxed]
+    return Ends(relaxed[0].copy(), relaxed[1].copy(), mover, *energies, swaps=())
+
+
+def ase_band(ends: Ends, optimiser: str, engine: Engine, most: int, agreed: float | None = None) -> list[Reached]:
+    """Return what a band reached at each tolerance, until its barrier is ``agreed``, or at the first one only."""
+    images = [ends.initial.copy(), *(engine.attach(ends.initial) for _ in range(IMAGES)), ends.final.copy()]
+    for end, energy in ((images[0], ends.energy_initial), (images[-1], ends.energy_final)):
+        end.calc = SinglePointCalculator(end, energy=energy, forces=np.zeros((len(end), 3)))
+    band = NEB(images, method="improvedtangent", allow_shared_calculator=True)
+    band.interpolate(method="idpp")
+    before = engine.force_evaluations
+
+    def check() -> None:
+        if engine.force_evaluations - before >= most:
+            raise OutOfEvaluationsError
+
+    def standing(*, converged: bool) -> Reached:
+        barrier = float(band.energies[1:-1].max()) - ends.energy_initial
+        return Reached(engine.force_evaluations - before, barrier, float(band.get_residual()), converged)
+
+    reached: list[Reached] = []
+    try:
+        for fmax in (BEFORE_CLIMBING, *TOLERANCES):
+            band.climb = fmax < BEFORE_CLIMBING
+            steps = OPTIMISERS[optimiser](band)
+            steps.attach(check)
+            steps.run(fmax=fmax, steps=MOST)
+            if band.climb:
+                reached.append(standing(converged=True))
+                if agreed is None or abs(reached[-1].barrier - agreed) <= AGREE:
+                    break
+    except OutOfEvaluationsError:
+        reached.append(standing(converged=False))
+    return reached
+
+
+def own_barrier(case: Case, engine: Engine) -> tuple[float, int]:
+    """Return barrier (eV) and number of intermediate minima; as for a hop of a study, a band runs where the search fails."""
+    settings = MigrationSettings()
+    try:
+        crossing = cross(case.ends, engine, settings)
+    except (PhysicsError, ConvergenceError) as error:
+        print(f"{case.name}: search given up, a band instead: {error}", flush=True)
+        band = climbing_band(case.ends, engine, settings)
+        return float(band.energies[band.top]) - case.ends.energy_initial, 0
+    return crossing.saddle.energy - case.ends.energy_initial, len(crossing.minima)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Evaluations of seiflow, of ASE to its first tolerance, and of ASE to the same barrier; whether ASE got there."""
+
+    own: int
+    first: int
+    same: int
+    converged: bool
+    agreed: bool
+
+    def __str__(self) -> str:
+        """Return three numbers and two ratios, which are bounds where ASE was stopped."""
+        first = f"{'' if self.converged else '>'}{self.first}"
+        same = f"{'' if self.agreed else '>'}{self.same}"
+        bounds = ["" if met else "<" for met in (self.converged, self.agreed)]
+        ratios = [f"{bound}{self.own / count:.2f}" for bound, count in zip(bounds, (self.first, self.same), strict=True)]
+        return f"{self.own:7d}{first:>8}{ratios[0]:>7}{same:>8}{ratios[1]:>7}"
+
+
+def compare(case: Case, engine: Engine) -> Cost:
+    """Print one hop, and return what it cost."""
+    counter = Counter(engine)
+    barrier, minima = own_barrier(case, engine)
+    engine.report = lambda _: None
+    runs = {}
+    fewest = MOST
+    for optimiser in OPTIMISERS:
+        runs[optimiser] = ase_band(case.ends, optimiser, engine, fewest)[0]
+        if runs[optimiser].converged:
+            fewest = min(fewest, runs[optimiser].evaluations)
+    best = min(runs, key=lambda name: (not runs[name].converged, runs[name].evaluations, runs[name].largest_force))
+    first = runs[best]
+    last = ase_band(case.ends, best, engine, MOST, barrier)[-1]
+    agreed = last.converged and abs(last.barrier - barrier) <= AGREE
+    cost = Cost(sum(counter.stages.values()), fewest, last.evaluations, first.converged, agreed)
+    stages = "".join(f"{count:9d}" for count in counter.stages.values())
+    higher = "".join(f"{1000 * (run.barrier - barrier):9.1f}" for run in (first, last))
+    notes = f"  {best}" + ("" if agreed else f", stopped at {last.largest_force:.3f} eV/Å")
+    print(f"{case.name:34}{len(case.ends.initial):6d}{barrier:9.4f}{minima:7d}{stages}{cost}{higher}{notes}", flush=True)
+    return cost
+
+
+def main(folder: Path) -> None:
+    """Print a line for each hop, and the totals."""
+    calculator = chgnet()
+    print(f"{'':56}{'seiflow':>34}{'ASE 0.05':>15}{'same barrier':>15}{'ASE higher, meV':>18}")
+    print(
+        f"{'hop':34}{'atoms':>6}{'barrier':>9}{'minima':>7}{'search':>9}{'proof':>9}{'descents':>9}{'all':>7}"
+        f"{'all':>8}{'ratio':>7}{'all':>8}{'ratio':>7}{'at 0.05':>9}{'at last':>9}  optimiser"
+    )
+    costs: list[Cost] = []
+    crystal = Engine(calculator, Journal(folder / "crystal.jsonl"))
+    costs += [compare(case, crystal) for case in crystal_cases(relaxed_phase(CRYSTAL, calculator), crystal)]
+    for name in BOUNDARIES:
+        boundary = Engine(calculator, Journal(folder / f"{name}.jsonl"))
+        costs += [compare(case, boundary) for case in boundary_cases(name, calculator, boundary)]
+    total = Cost(
+        sum(cost.own for cost in costs),
+        sum(cost.first for cost in costs),
+        sum(cost.same for cost in costs),
+        all(cost.converged for cost in costs),
+        all(cost.agreed for cost in costs),
+    )
+    print(f"{'all':83}{total}")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            main(Path(scratch))
