@@ -21,6 +21,9 @@ SUPERCELL = {"vacancy": 25, "hop": 120}
 DEFECT = 40
 """Typical force evaluations of one cell with point defects."""
 
+CHARGED = 12
+"""Typical force evaluations of one charged vacancy."""
+
 REGISTRY = 20
 """Typical force evaluations of one registry."""
 
@@ -77,6 +80,11 @@ def _work(study: Study, job: Job) -> _Work:
         return _Work(2 + len(network.sites) + len(network.hops), work_of, network.atoms)
     if job.name == "defects":
         return _defects(recipe, atoms, job)
+    if job.name == "charged_defects":
+        from seiflow.properties.charged.charged import plan_charged
+
+        host, asked = plan_charged(atoms, recipe, job.settings.charged_defects)
+        return _Work(1, CHARGED * len(asked) + 1, len(host.atoms))
     from seiflow.properties.phonons import displace, displaced_structures
 
     displaced = displaced_structures(displace(atoms, job.settings.phonons))

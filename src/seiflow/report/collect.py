@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
+from seiflow.report.charged_view import ChargedDefects
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
 from seiflow.report.views import Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 
-KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects"})
+KNOWN = frozenset({"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "defects", "charged_defects"})
 """Records that the report shows."""
 
 NOT_COMPUTED = "not computed"
@@ -29,7 +30,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration, defects or boundary.
+        name: relaxation, elasticity, phonons, migration, defects, charged_defects, segregation or boundary.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -71,6 +72,7 @@ class Case:
     phonons: Phonons | None = None
     migration: Migration | None = None
     defects: Defects | None = None
+    charged: ChargedDefects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
 
@@ -86,6 +88,7 @@ class Case:
             "phonons": self.phonons,
             "migration": self.migration,
             "defects": self.defects,
+            "charged_defects": self.charged,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
@@ -126,6 +129,7 @@ def _gather(
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked else None,
         defects=reader.final("defects", Defects) if "defects" in asked else None,
+        charged=reader.final("charged_defects", ChargedDefects) if "charged_defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked else (),
         kind=kind,
     )

@@ -13,7 +13,11 @@ References = dict[str, tuple[Reference, ...]]
 
 MODULI = ("c11_gpa", "c12_gpa", "c44_gpa", "bulk_modulus_gpa", "shear_modulus_gpa", "young_modulus_gpa")
 
-_PUBLISHED_AS = {"barrier_forward_ev": "vacancy_barrier_ev", "percolation_barrier_3d_ev": "vacancy_barrier_ev"}
+_PUBLISHED_AS = {
+    "barrier_forward_ev": "vacancy_barrier_ev",
+    "percolation_barrier_3d_ev": "vacancy_barrier_ev",
+    "charged_schottky_energy_ev": "schottky_energy_ev",
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
     yield from _migration(case.migration, case.hops)
     if case.defects:
         yield from _defects(case.defects)
+    yield from (Quantity(key, value) for key, value in (case.charged.numbers() if case.charged else ()))
     for name, record in case.records.items():
         yield Quantity(f"converged[{name}]", record.converged)
         yield Quantity(f"force_evaluations[{name}]", record.force_evaluations)
@@ -233,6 +238,7 @@ def summary_keys(case: Case) -> list[str]:
         *_modulus_keys(case),
         *_barrier_keys(case),
         *_defect_keys(case),
+        *(case.charged.headlines() if case.charged else ()),
         *_phonon_keys(case),
     ]
 

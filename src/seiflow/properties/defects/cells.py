@@ -92,7 +92,7 @@ def relax_cell(host: "Host", arrangement: "Arrangement", engine: "Engine", setti
     start, leaders = defective(host, arrangement)
     try:
         relaxed = engine.relax(
-            _shaken(host, start, arrangement), fmax=settings.fmax, max_steps=settings.max_steps, label=arrangement.name
+            shaken(host, start, arrangement), fmax=settings.fmax, max_steps=settings.max_steps, label=arrangement.name
         )
     except ConvergenceError as error:
         return Cell(arrangement, len(start), None, None, "not relaxed", False, False, None, str(error))  # noqa: FBT003
@@ -111,7 +111,8 @@ def relax_cell(host: "Host", arrangement: "Arrangement", engine: "Engine", setti
     )
 
 
-def _shaken(host: "Host", start: "Atoms", arrangement: "Arrangement") -> "Atoms":
+def shaken(host: "Host", start: "Atoms", arrangement: "Arrangement") -> "Atoms":
+    """Return a start whose ions are displaced by a little, equally in every run; groups move whole."""
     random = np.random.default_rng(SEED)
     steps = np.empty((len(host.atoms), 3))
     for unit in host.units:
