@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # one thread a job, several jobs side by side: the highest throughput on a CPU
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := Agg
+# what GPAW is compiled with; its own script takes the C compiler for C++ unless told otherwise
+GPAW_LIBRARIES = printf '\#include <xc.h>' | g++ -E -x c++ - > /dev/null 2>&1
 
 .PHONY: run test lint bench docs constraints clean
 
@@ -39,7 +41,10 @@ $(READY): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	pip install --quiet --upgrade pip
 	pip install --quiet torch==2.13.0
-	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql]'
+	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql,charged]'
+	@if $(GPAW_LIBRARIES); then \
+	  CC=g++ pip install --quiet --constraint constraints.txt --editable '.[gpaw]' || echo 'GPAW did not build and is left out'; \
+	else echo 'no libxc or no C++ compiler: GPAW is left out, see docs/calculators.md'; fi
 	touch $@
 
 # newest versions of everything, pinned
@@ -47,7 +52,7 @@ constraints:
 	rm -rf .venv-new && python3 -m venv .venv-new
 	.venv-new/bin/pip install --quiet --upgrade pip
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	.venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql]'
+	CC=g++ .venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql,charged,gpaw]'
 	.venv-new/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf .venv-new
 

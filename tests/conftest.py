@@ -14,6 +14,9 @@ os.environ["SEIFLOW_STORE"] = ""
 import pytest
 import yaml
 
+from seiflow.calculators.factory import installation_problem
+from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf
+
 REPOSITORY = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
 
@@ -76,6 +79,22 @@ def program(name: str) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def installed() -> Callable[[str], CalculatorRecipe]:
+    """Return a function that gives the recipe of a calculator; one not installed skips a test, on a build server it fails."""
+
+    def get(name: str) -> CalculatorRecipe:
+        recipe = calculator_shelf().get(name)
+        problem = installation_problem(recipe)
+        if problem and os.environ.get("CI") == "true":
+            pytest.fail(problem)
+        if problem:
+            pytest.skip(problem)
+        return recipe
+
+    return get
 
 
 def environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -25,10 +26,15 @@ def test_generated_file_is_in_step(capsys: pytest.CaptureFixture[str], arguments
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
-def test_shipped_study_is_valid(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_study_is_valid(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, installed: Callable[[str], object]
+) -> None:
     """Every shipped study fits the JSON Schema and has no mistake."""
     schema = json.loads((REPOSITORY / "config/config.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(study)
+    for name in {name for block in study["calculations"] for name in block["calculators"]}:
+        installed(name)
     monkeypatch.chdir(REPOSITORY)
     assert main(["check", str(path)]) == 0
     assert "no mistakes" in capsys.readouterr().out

@@ -47,6 +47,12 @@ def add_jobs(commands: "Commands") -> None:
     defects.add_argument(
         "--reservoir", type=Path, nargs="*", default=[], help="record of the relaxed element that lone defects are counted from"
     )
+    charged = _relaxed(
+        _job(commands, "charged-defects", "formation energies of charged vacancies of a crystal", _charged_defects)
+    )
+    charged.add_argument(
+        "--competing", type=Path, nargs="*", default=[], help="records of the relaxed phases that bound the chemical potentials"
+    )
     vacancy = _relaxed(_job(commands, "vacancy", "relax the vacancy at one site", _vacancy))
     vacancy.add_argument("--site", required=True, help="name of the site")
     vacancy.add_argument("--frame", type=Path, required=True, help="extended XYZ file to write")
@@ -192,6 +198,12 @@ def _defects(options: argparse.Namespace) -> None:
     from seiflow.jobs.crystal import defects
 
     defects(_task(options), options.relaxed, *options.reservoir[:1])
+
+
+def _charged_defects(options: argparse.Namespace) -> None:
+    from seiflow.jobs.charged import charged_defects
+
+    charged_defects(_task(options), options.relaxed, options.competing)
 
 
 def _hops(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from ase.units import GPa
 
+from seiflow.calculators.electronic import Electronic, ElectronicState
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal, Results
 from seiflow.normal_filter import NormalFilter
@@ -74,6 +75,22 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         self.force_evaluations += 1
         self.results = dict(results)
         self.results["free_energy"] = self.results["energy"]
+
+    def electronic_state(self, atoms: "Atoms") -> ElectronicState:
+        """Return potential and band edges, from the journal where it holds those of this structure."""
+        journal = self._journal.sibling("electronic")
+        found = journal.find(atoms, stress=False)
+        if found is None:
+            if not isinstance(self._calculator, Electronic):
+                message = f"{type(self._calculator).__name__} tells no electrostatic potential and band edges"
+                raise CalculatorError(message)
+            state = self._calculator.electronic_state(atoms)
+            found = {f"planar_{axis}_ev": values for axis, values in enumerate(state.planar_ev)}
+            found |= {"sites_ev": state.sites_ev, "valence_ev": state.valence_ev, "conduction_ev": state.conduction_ev}
+            journal.add(atoms, found, stress=False)
+        first, second, third = (np.asarray(found[f"planar_{axis}_ev"]) for axis in range(3))
+        sites = np.asarray(found["sites_ev"])
+        return ElectronicState((first, second, third), sites, float(found["valence_ev"]), float(found["conduction_ev"]))
 
     def _compute(self, *, stress: bool) -> Results:
         atoms = self.atoms.copy()
@@ -135,6 +152,16 @@ class Engine:
         attached.set_constraint()
         voigt = attached.get_stress() if stress else None
         return Evaluation(attached.get_potential_energy(), attached.get_forces(), voigt)
+
+    def electronic_state(self, atoms: "Atoms") -> ElectronicState:
+        """Return electrostatic potential and band edges of a structure, best one that was evaluated last.
+
+        Raises:
+            CalculatorError: if the calculator does not tell them.
+        """
+        plain: Atoms = atoms.copy()
+        plain.set_constraint()
+        return self._calculator.electronic_state(plain)
 
     def relax(
         self,

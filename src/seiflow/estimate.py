@@ -1,11 +1,13 @@
 """What a study will cost, before anything is computed."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seiflow.shelves import phases_of
 from seiflow.structures.build import build_structure, ingredients_as_published
+from seiflow.structures.defect_sites import defect_supercell
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.study import Job, Study
 
@@ -23,6 +25,12 @@ DEFECT = 40
 
 HOPS_PER_SITE = 2
 """Interstitial hops for each interstitial site."""
+
+CHARGED = 12
+"""Typical force evaluations of one charged vacancy."""
+
+BOUND, BOUNDS_PER_SITE, DECISIVE = 14, 3, 6
+"""Typical force evaluations of the bound of a hop near a boundary, hops bounded for each site, and hops computed."""
 
 REGISTRY = 20
 """Typical force evaluations of one registry."""
@@ -61,36 +69,50 @@ def _work(study: Study, job: Job) -> _Work:
     phases = {name: study.phases.get(name) for name in phases_of(recipe)}
     atoms = build_structure(recipe, ingredients_as_published(phases)).atoms
     if not isinstance(recipe, PhaseRecipe):
-        once = RELAXATIONS["relaxation"] * (2 if job.settings.planar.shakes else 1)
-        thicker = 2 if job.settings.boundary.thicker_by is not None else 1
-        registries = REGISTRY * (job.settings.registry.candidates + 1) if job.settings.registry.candidates else 0
-        added = job.settings.segregation.interstitials
-        work = {
-            "relaxation": _Work(2, once + registries, len(atoms)),
-            "migration": _Work(1, SUPERCELL["hop"] * len(atoms) // 4, 4 * len(atoms)),
-            "segregation": _Work(
-                2 + len(atoms) // 8 + added, SUPERCELL["vacancy"] * len(atoms) // 8 + DEFECT * added, 4 * len(atoms)
-            ),
-            "boundary": _Work(1, once * thicker, len(atoms)),
-            "elasticity": _Work(1, 18 * STRAINED, len(atoms)),
-        }
-        return work[job.name]
+        return _planar(next(iter(phases.values())).mobile, atoms, job)
     if job.name in RELAXATIONS:
         return _Work(1, RELAXATIONS[job.name], len(atoms))
-    if job.name == "migration":
-        from seiflow.properties.migration.network import hop_network
+    return _CRYSTAL[job.name](recipe, atoms, job)
 
-        network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
-        work_of = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
-        return _Work(2 + len(network.sites) + len(network.hops), work_of, network.atoms)
-    if job.name == "interstitial_migration":
-        return _interstitials(recipe, atoms, job)
-    if job.name == "defects":
-        return _defects(recipe, atoms, job)
+
+def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
+    settings = job.settings
+    once = RELAXATIONS["relaxation"] * (2 if settings.planar.shakes else 1)
+    if job.name == "relaxation":
+        registries = REGISTRY * (settings.registry.candidates + 1) if settings.registry.candidates else 0
+        return _Work(2, once + registries, len(atoms))
+    if job.name == "boundary":
+        return _Work(1, once * (2 if settings.boundary.thicker_by is not None else 1), len(atoms))
+    if job.name == "elasticity":
+        return _Work(1, 18 * STRAINED, len(atoms))
+    cell = defect_supercell(atoms, species=mobile or "", image_distance=settings.segregation.image_distance)
+    sites, added = len(cell.sites), settings.segregation.interstitials
+    if job.name == "segregation":
+        return _Work(2 + sites + added, SUPERCELL["vacancy"] * sites + DEFECT * added, len(cell.atoms))
+    computed = settings.migration.most_hops or DECISIVE
+    return _Work(1, BOUND * BOUNDS_PER_SITE * sites + SUPERCELL["hop"] * computed, len(cell.atoms))
+
+
+def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
+    from seiflow.properties.migration.network import hop_network
+
+    network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
+    evaluations = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
+    return _Work(2 + len(network.sites) + len(network.hops), evaluations, network.atoms)
+
+
+def _phonons(_: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     from seiflow.properties.phonons import displace, displaced_structures
 
     displaced = displaced_structures(displace(atoms, job.settings.phonons))
     return _Work(1, len(displaced), len(displaced[0]))
+
+
+def _charged(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
+    from seiflow.properties.charged.charged import plan_charged
+
+    host, asked = plan_charged(atoms, recipe, job.settings.charged_defects)
+    return _Work(1, CHARGED * len(asked) + 1, len(host.atoms))
 
 
 def _interstitials(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
@@ -116,3 +138,12 @@ def _defects(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     cells = frenkel * (2 if settings.anion else 1) + len(schottky_sets(host))
     times = 1 if larger is None else 1 + len(larger.atoms) / len(host.atoms)
     return _Work(1, round(DEFECT * cells * times), len(host.atoms))
+
+
+_CRYSTAL: dict[str, Callable[[PhaseRecipe, "Atoms", Job], _Work]] = {
+    "migration": _migration,
+    "interstitial_migration": _interstitials,
+    "phonons": _phonons,
+    "defects": _defects,
+    "charged_defects": _charged,
+}

@@ -49,6 +49,10 @@ class Journal:
         """Return how many evaluations can be read back."""
         return len(self._known)
 
+    def sibling(self, what: str) -> "Journal":
+        """Return the journal of something else that is computed of the same structures, in the same file."""
+        return Journal(self._path, f"{self._context}|{what}")
+
     def find(self, atoms: "Atoms", *, stress: bool) -> Results | None:
         """Return the recorded results for this very structure, or None."""
         return self._known.get(evaluation_key(self._context, atoms, stress=stress))

@@ -1,10 +1,12 @@
 """How each quantity is computed, as data: one model per step of the pipeline, every key with unit and default."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Positive = Annotated[float, Field(gt=0)]
+Row = tuple[float, float, float]
+Tensor = tuple[Row, Row, Row]
 
 
 class Settings(BaseModel):
@@ -111,6 +113,63 @@ class DefectSettings(Settings):
     anion: bool = Field(default=False, description="also Frenkel pairs of the anion, where it is a single ion")
 
 
+class ChargedDefectSettings(Settings):
+    """Charged vacancies, with a calculator that honours the charge of a cell."""
+
+    vacancies: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="charges of the cell, e, by the ion taken out; empty for the mobile ion in the charge that it leaves",
+    )
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of a defect, Å")
+    fmax: Positive = Field(0.03, description="largest force on an atom of a relaxed cell, eV/Å")
+    max_steps: int = Field(100, gt=0, description="optimiser steps for each cell")
+    shake: bool = Field(
+        default=True,
+        description="ions start displaced by 0.05 Å, so that they may leave a symmetric saddle; false keeps symmetry",
+    )
+    correction: Literal["freysoldt", "kumagai", "none"] = Field(
+        "freysoldt",
+        description="of the interaction with images, and alignment of the potential by averages over planes or at atoms",
+    )
+    dielectric: Positive | Tensor | None = Field(
+        None, description="static dielectric constant of the crystal, ions relaxed, or tensor by rows (Cartesian); without unit"
+    )
+    elements_ev: dict[str, float] = Field(
+        default={},
+        description="energies per atom, eV, by the same calculator, of elements that are no phase of the study",
+    )
+    fermi_levels: int = Field(21, ge=2, description="Fermi levels, from the valence to the conduction edge, of the curves")
+
+    @field_validator("dielectric")
+    @classmethod
+    def _is_dielectric(cls, given: float | Tensor | None) -> float | Tensor | None:
+        import numpy as np
+
+        if isinstance(given, tuple) and (not np.allclose(given, np.transpose(given)) or np.linalg.eigvalsh(given).min() <= 0):
+            message = "a dielectric tensor is symmetric, with positive eigenvalues"
+            raise ValueError(message)
+        return given
+
+    @field_validator("elements_ev")
+    @classmethod
+    def _are_elements(cls, given: dict[str, float]) -> dict[str, float]:
+        from ase.data import atomic_numbers
+
+        unknown = sorted(set(given) - set(atomic_numbers))
+        if unknown:
+            message = f"no chemical symbols: {', '.join(unknown)}"
+            raise ValueError(message)
+        return given
+
+    @property
+    def tensor(self) -> tuple[tuple[float, ...], ...]:
+        """The dielectric tensor."""
+        given = self.dielectric
+        if isinstance(given, tuple):
+            return given
+        return tuple(tuple((given or 1.0) * (row == column) for column in range(3)) for row in range(3))
+
+
 class PlanarSettings(Settings):
     """Relaxation of a boundary or interface (ions, and the cell along the normal of the plane) or a slab (ions)."""
 
@@ -171,6 +230,7 @@ class PropertySettings(Settings):
     interstitial_migration: InterstitialMigrationSettings = InterstitialMigrationSettings()
     phonons: PhononSettings = PhononSettings()
     defects: DefectSettings = DefectSettings()
+    charged_defects: ChargedDefectSettings = ChargedDefectSettings()
     planar: PlanarSettings = PlanarSettings()
     registry: RegistrySettings = RegistrySettings()
     boundary: BoundarySettings = BoundarySettings()

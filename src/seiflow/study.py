@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seiflow.calculators.factory import installation_problem
+from seiflow.calculators.factory import charged_cells_problem, installation_problem
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
 from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
@@ -23,7 +23,15 @@ from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
 
 PropertyName = Literal[
-    "relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects", "boundary", "segregation"
+    "relaxation",
+    "elasticity",
+    "migration",
+    "interstitial_migration",
+    "phonons",
+    "defects",
+    "charged_defects",
+    "boundary",
+    "segregation",
 ]
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -62,7 +70,9 @@ class StudyConfig(BaseModel):
 
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
-    "phase": frozenset({"relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects"}),
+    "phase": frozenset(
+        {"relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects", "charged_defects"}
+    ),
     "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "slab": frozenset({"relaxation", "boundary"}),
@@ -163,6 +173,12 @@ class Study:
         mobile = recipe.mobile if isinstance(recipe, PhaseRecipe) else None
         return next((name for name in phases if mobile is not None and self.phases.get(name).formula == mobile), None)
 
+    def competing(self, structure: str, calculator: str) -> list[str]:
+        """Return the other phases, made of no other elements than a structure, that are relaxed with a calculator."""
+        elements = self._species(self.structures.get(structure))
+        names = {job.structure for job in self.jobs if job.calculator == calculator and job.kind == "phase"} - {structure}
+        return sorted(name for name in names if set(self.phases.get(name).charges) <= elements)
+
     def settings(self, structure: str, calculator: str) -> PropertySettings:
         """Return the settings for a structure with a calculator."""
         return next(job.settings for job in self.jobs if (job.structure, job.calculator) == (structure, calculator))
@@ -179,7 +195,7 @@ class Study:
             structures = yield from _get_all((*place, "structures"), block.structures, self.structures)
             calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
-                yield from _calculator_problems(place, calculator)
+                yield from _calculator_problems(place, calculator, block)
             settings = block.settings or self.config.settings
             for structure in structures:
                 yield from self._structure_problems(place, structure, block, settings)
@@ -212,6 +228,10 @@ class Study:
                 from seiflow.properties.defects.defects import supercells
 
                 supercells(built.atoms, recipe, settings.defects)
+            if "charged_defects" in block.properties and isinstance(recipe, PhaseRecipe):
+                from seiflow.properties.charged.charged import plan_charged
+
+                plan_charged(built.atoms, recipe, settings.charged_defects)
         except SeiflowError as error:
             message = str(error)
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
@@ -261,10 +281,13 @@ def _at(location: Location, text: str) -> Problem:
     return location, f"{'.'.join(map(str, location))}: {text}"
 
 
-def _calculator_problems(place: Location, calculator: CalculatorRecipe) -> Iterator[Problem]:
+def _calculator_problems(place: Location, calculator: CalculatorRecipe, block: Calculation) -> Iterator[Problem]:
     problem = installation_problem(calculator)
     if problem:
         yield _at((*place, "calculators"), problem)
+    problem = charged_cells_problem(calculator) if "charged_defects" in block.properties else None
+    if problem:
+        yield _at((*place, "calculators"), f"charged_defects: {problem}")
 
 
 def _get_all(place: Location, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes

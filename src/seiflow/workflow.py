@@ -114,6 +114,11 @@ class Plan:
         name = self.study.reservoir(wildcards.structure, wildcards.calculator)
         return [] if name is None else [f"{self.results}/{name}/{wildcards.calculator}/relaxation.json"]
 
+    def competing(self, wildcards: Wildcards) -> list[str]:
+        """Return the records of the relaxed phases that bound the chemical potentials in a structure."""
+        names = self.study.competing(wildcards.structure, wildcards.calculator)
+        return [f"{self.results}/{name}/{wildcards.calculator}/relaxation.json" for name in names]
+
     def start(self, wildcards: Wildcards) -> str:
         """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built."""
         name = "registered" if self._recipe(wildcards).ingredients else "built"

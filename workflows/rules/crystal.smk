@@ -73,3 +73,29 @@ rule defects:
     shell:
         "seiflow defects --structure {input.structure:q} --calculator {input.calculator:q}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --reservoir {input.reservoir:q} --output {output:q} --log {log:q}"
+
+
+rule charged_defects:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        relaxed=f"{PAIR}/relaxed.extxyz",
+        competing=PLAN.competing,
+    output:
+        f"{PAIR}/charged_defects.json",
+    log:
+        f"{PAIR}/logs/charged_defects.log",
+    benchmark:
+        f"{PAIR}/logs/charged_defects.tsv"
+    conda:
+        "../envs/seiflow.yml"
+    threads: 1
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("charged_defects"),
+    message:
+        "charged defects of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow charged-defects --structure {input.structure:q} --calculator {input.calculator:q}"
+        " --settings {params.settings:q} --relaxed {input.relaxed:q} --competing {input.competing:q} --output {output:q} --log {log:q}"

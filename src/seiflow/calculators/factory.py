@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-def make_calculator(recipe: CalculatorRecipe) -> "Calculator":
-    """Return the calculator of a recipe.
+def make_calculator(recipe: CalculatorRecipe, charge: int = 0) -> "Calculator":
+    """Return the calculator of a recipe, for cells of a charge in e.
 
     Raises:
-        CalculatorError: if its package is missing (with the command that installs it), or it cannot be made.
+        CalculatorError: if its package is missing (with the command that installs it), it cannot be made, or it knows no charge.
     """
     from ase.calculators.calculator import BaseCalculator
 
-    problem = installation_problem(recipe)
+    problem = installation_problem(recipe) or (charge_problem(recipe) if charge else None)
     if problem:
         raise CalculatorError(problem)
+    arguments = recipe.arguments | ({"charge": charge} if charge else {})
     module, _, name = recipe.factory.partition(":")
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the loaders of models, which a user can do nothing about
-            calculator = getattr(importlib.import_module(module), name)(**recipe.arguments)
+            calculator = getattr(importlib.import_module(module), name)(**arguments)
     except Exception as error:
         message = f"calculator {recipe.name}: {recipe.factory} cannot be made ({type(error).__name__}: {error})"
         raise CalculatorError(message) from error
@@ -40,6 +41,29 @@ def make_calculator(recipe: CalculatorRecipe) -> "Calculator":
         message = f"calculator {recipe.name}: {recipe.factory} returned a {type(calculator).__name__}, no ASE calculator"
         raise CalculatorError(message)
     return calculator
+
+
+def charge_problem(recipe: CalculatorRecipe) -> str | None:
+    """Return why a calculator cannot take a charged cell; None if it can."""
+    if recipe.charge:
+        return None
+    return (
+        f"calculator {recipe.name} knows no charge (its recipe says charge: false), so a charged defect would be a neutral one "
+        "without a word; name a calculator that honours charge, such as gpaw-pbe, or take the property defects, of neutral sets"
+    )
+
+
+def charged_cells_problem(recipe: CalculatorRecipe) -> str | None:
+    """Return why charged defects cannot be computed with a calculator; None if they can."""
+    if not recipe.charge:
+        return charge_problem(recipe)
+    if not recipe.electronic:
+        return f"calculator {recipe.name} tells no electrostatic potential and band edges (its recipe says electronic: false)"
+    try:
+        missing = importlib.util.find_spec("pymatgen.analysis.defects") is None
+    except ModuleNotFoundError:
+        missing = True
+    return "pymatgen-analysis-defects is not installed; pip install 'seiflow[charged]'" if missing else None
 
 
 def installation_problem(recipe: CalculatorRecipe) -> str | None:
@@ -50,8 +74,9 @@ def installation_problem(recipe: CalculatorRecipe) -> str | None:
         missing = importlib.util.find_spec(module) is None
     except ModuleNotFoundError:
         missing = True
-    if missing:
-        return f"calculator {recipe.name}: {module} is not installed; {install}"
+    absent = [module] if missing else [name for name in recipe.packages if importlib.util.find_spec(name) is None]
+    if absent:
+        return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {install}"
     for entry in recipe.weights:
         try:
             weight_file(entry)
@@ -80,15 +105,15 @@ def calculator_versions(recipe: CalculatorRecipe) -> dict[str, str]:
     """Return the versions of the distributions that hold the calculator and its weights."""
     packages = {recipe.factory.partition(".")[0].partition(":")[0]}
     packages |= {entry.partition("/")[0] for entry in recipe.weights if not entry.startswith(("/", "~"))}
-    packages |= {"torch"} if recipe.weights else set()
+    packages |= set(recipe.packages) or ({"torch"} if recipe.weights else set())
     return {name: found for package in packages for name, found in distribution_versions(package).items()}
 
 
-def calculator_context(recipe: CalculatorRecipe) -> str:
+def calculator_context(recipe: CalculatorRecipe, charge: int = 0) -> str:
     """Return a digest of all that an evaluation depends on besides the structure."""
     parts = {
         "factory": recipe.factory,
-        "arguments": recipe.arguments,
+        "arguments": recipe.arguments | ({"charge": charge} if charge else {}),
         "weights": weight_digests(recipe),
         "versions": calculator_versions(recipe) | {"numpy": versions()["numpy"]},
     }

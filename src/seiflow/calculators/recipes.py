@@ -41,12 +41,18 @@ class CalculatorRecipe(Recipe):
     )
     arguments: dict[str, JsonValue] = Field(default={}, description="keyword arguments of the callable")
     elements: Elements = Field(min_length=1, description="elements covered: symbols or ranges such as H-Bi")
-    charge: bool = Field(description="whether it honours the charge of a cell; ML potentials do not")
+    charge: bool = Field(
+        description="whether it honours the charge of a cell, which its callable then takes as charge, in e; ML potentials do not"
+    )
+    electronic: bool = Field(
+        default=False, description="whether it tells its electrostatic potential and band edges; charged defects need them"
+    )
     stress: bool = Field(default=True, description="whether it returns the stress")
     deterministic: bool = Field(default=True, description="whether equal inputs give equal bits on one machine")
     seconds_per_atom: float = Field(gt=0, description="cost of one evaluation on one core, s per atom; for estimates only")
     memory_mb: int = Field(1000, gt=0, description="memory of one process, MB")
     extra: str | None = Field(None, description="optional dependency of seiflow that brings it: pip install 'seiflow[EXTRA]'")
+    packages: list[str] = Field(default=[], description="further packages that it needs; their versions are part of every result")
     weights: list[str] = Field(
         default=[], description="files that define it, hashed into provenance: a path, or PACKAGE/PATH/IN/IT"
     )

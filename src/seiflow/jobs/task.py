@@ -7,7 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seiflow.calculators.factory import calculator_context, calculator_versions, make_calculator, weight_digests
+from seiflow.calculators.factory import (
+    calculator_context,
+    calculator_versions,
+    distribution_versions,
+    make_calculator,
+    weight_digests,
+)
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine, Report, silent
 from seiflow.errors import InputError
@@ -76,15 +82,33 @@ class Task:
         """The calculator, counted and journalled."""
         return Engine(make_calculator(self.calculator), self.journal, self.report)
 
-    def step(self, inputs: Mapping[str, Path], settings: object, *files: Path) -> "Step":
+    def engine_of(self, charge: int) -> Engine:
+        """Return the calculator for cells of a charge in e, counted and journalled beside the neutral one."""
+        if charge not in self._engines:
+            path = self.output.with_name(f".{self.output.name}.journal")
+            journal = Journal(path, calculator_context(self.calculator, charge)) if charge else self.journal
+            self._engines[charge] = Engine(make_calculator(self.calculator, charge), journal, self.report)
+        return self._engines[charge]
+
+    @property
+    def evaluations(self) -> int:
+        """Force evaluations of the engines of all charges."""
+        return sum(engine.force_evaluations for engine in self._engines.values())
+
+    @cached_property
+    def _engines(self) -> dict[int, Engine]:
+        return {}
+
+    def step(self, inputs: Mapping[str, Path], settings: object, *files: Path, libraries: tuple[str, ...] = ()) -> "Step":
         """Return the step that this job is.
 
         Args:
             inputs: Files the result is made from.
             settings: The settings it is made with.
             files: What is written besides the record.
+            libraries: Optional ones that the result depends on besides those that all do.
         """
-        return Step(self, inputs, settings, files)
+        return Step(self, inputs, settings, files, libraries)
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,7 @@ class Step:
     inputs: Mapping[str, Path]
     settings: object
     files: tuple[Path, ...]
+    libraries: tuple[str, ...] = ()
 
     def found(self) -> bool:
         """Fetch the result from the store, and tell whether it was there."""
@@ -130,7 +155,9 @@ class Step:
         recipes = {"structure": task.structure_file, "calculator": task.calculator_file}
         recipes |= {f"phase {path.stem}": path for path in task.phase_files}
         return {
-            "versions": versions() | calculator_versions(task.calculator),
+            "versions": versions()
+            | calculator_versions(task.calculator)
+            | {name: version for library in self.libraries for name, version in distribution_versions(library).items()},
             "recipes_sha256": {name: digest_file(path) for name, path in recipes.items()},
             "inputs_sha256": {name: digest_file(path) for name, path in self.inputs.items()},
             "weights_sha256": weight_digests(task.calculator),

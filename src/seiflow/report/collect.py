@@ -13,12 +13,23 @@ from pydantic import ValidationError
 
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
+from seiflow.report.charged_view import ChargedDefects
 from seiflow.report.migration_views import HopNetwork, PlanarMigration
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
 from seiflow.report.views import Band, Defects, Elasticity, Hop, InterstitialMigration, Migration, Phonons, Record, Relaxation
 
 KNOWN = frozenset(
-    {"relaxation", "boundary", "segregation", "elasticity", "phonons", "migration", "interstitial_migration", "defects"}
+    {
+        "relaxation",
+        "boundary",
+        "segregation",
+        "elasticity",
+        "phonons",
+        "migration",
+        "interstitial_migration",
+        "defects",
+        "charged_defects",
+    }
 )
 """Records that the report shows."""
 
@@ -32,7 +43,7 @@ class Target:
     Attributes:
         structure: Name of the structure.
         calculator: Name of the calculator.
-        name: relaxation, elasticity, phonons, migration, interstitial_migration, defects or boundary.
+        name: Of the property; one of those known.
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
@@ -77,6 +88,7 @@ class Case:
     network: HopNetwork | None = None
     interstitial_migration: InterstitialMigration | None = None
     defects: Defects | None = None
+    charged: ChargedDefects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
 
@@ -93,6 +105,7 @@ class Case:
             "migration": self.migration or self.paths,
             "interstitial_migration": self.interstitial_migration,
             "defects": self.defects,
+            "charged_defects": self.charged,
         }
         found: dict[str, Record] = {name: record for name, record in final.items() if record is not None}
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
@@ -143,6 +156,7 @@ def _gather(
             reader.final("interstitial_migration", InterstitialMigration) if "interstitial_migration" in asked else None
         ),
         defects=reader.final("defects", Defects) if "defects" in asked else None,
+        charged=reader.final("charged_defects", ChargedDefects) if "charged_defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked and crystal else (),
         kind=kind,
     )

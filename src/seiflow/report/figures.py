@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.report.canvas import INK, PALETTE, Drawing, canvas
+from seiflow.report.charged_figure import CAPTION, formation_energies
 from seiflow.report.collect import Case, Collected
 from seiflow.report.quantities import MODULI, References, compare, is_cubic
 from seiflow.report.references import find
@@ -45,6 +46,10 @@ def draw(collected: Collected, references: References) -> list[Drawing]:
         drawings += [
             Drawing(structure, case.calculator, "bands", _CAPTIONS["bands"], band_profiles(case)) for case in cases if case.bands
         ]
+        for case in cases:
+            if case.charged and any(defect.formation_energy_ev for defect in case.charged.defects):
+                lines = formation_energies(case.charged, f"{structure} {case.calculator}")
+                drawings.append(Drawing(structure, case.calculator, "formation-energies", CAPTION, lines))
     return drawings
 
 

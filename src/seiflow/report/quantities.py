@@ -21,6 +21,7 @@ _PUBLISHED_AS = {
     "percolation_barrier_3d_ev": "vacancy_barrier_ev",
     "direct_percolation_3d_ev": "interstitial_barrier_ev",
     "knock_off_percolation_3d_ev": "interstitialcy_barrier_ev",
+    "charged_schottky_energy_ev": "schottky_energy_ev",
 }
 
 
@@ -45,6 +46,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
     yield from (Quantity(key, value) for key, value in numbers(case.interstitial_migration))
     if case.defects:
         yield from _defects(case.defects)
+    yield from (Quantity(key, value) for key, value in (case.charged.numbers() if case.charged else ()))
     for name, record in case.records.items():
         yield Quantity(f"converged[{name}]", record.converged)
         yield Quantity(f"force_evaluations[{name}]", record.force_evaluations)
@@ -187,6 +189,7 @@ def summary_keys(case: Case) -> list[str]:
         *barrier_keys(case),
         *(HEADLINES if case.interstitial_migration else ()),
         *_defect_keys(case),
+        *(case.charged.headlines() if case.charged else ()),
         *_phonon_keys(case),
     ]
 

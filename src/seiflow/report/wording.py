@@ -94,6 +94,13 @@ LABELS = {
     "defect_larger_cell_change_ev": "Change, larger cell,",
     "defect_image_distance_angstrom": "Images of defects apart",
     "defect_atoms": "Atoms, cell of defects",
+    "charged_schottky_energy_ev": "Schottky, charged, alone",
+    "charged_formation_energy_ev": "Vacancy",
+    "charged_correction_ev": "Correction of vacancy",
+    "transition_level_ev": "Level of vacancy",
+    "charged_image_distance_angstrom": "Images of charges apart",
+    "charged_atoms": "Atoms, charged cells",
+    "band_gap_ev": "Band gap of the functional",
 }
 """What a reader sees instead of a key."""
 

@@ -1,0 +1,171 @@
+"""GPAW behind ASE: plane waves, any charge of the cell, the electrostatic potential and band edges.
+
+A charged cell is neutralised by a uniform background; the average potential is zero, which is the zero of its levels too. Density
+and wave functions of one structure start the next one of the same cell.
+
+Sources: Mortensen et al., J. Chem. Phys. 160, 092503 (2024), doi 10.1063/5.0182685; stress of a finite basis, Froyen and Cohen,
+J. Phys. C 19, 2623 (1986).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gpaw_data
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.units import Ha
+from gpaw import KohnShamConvergenceError, setup_paths
+from gpaw.new.ase_interface import GPAW
+from gpaw.new.symmetry import SymmetryBrokenError
+
+from seiflow.calculators.electronic import ElectronicState
+from seiflow.errors import CalculatorError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
+    """GPAW with a mesh of k-points that follows the size of the cell, and spin where the number of electrons is odd."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(
+        self,
+        *,
+        functional: str,
+        cutoff_ev: float,
+        kpoint_length: float,
+        metals: Sequence[str],
+        metal_kpoint_length: float,
+        smearing_ev: float,
+        density_tolerance: float,
+        charge: int,
+    ) -> None:
+        """Remember the settings; see :func:`gpaw`."""
+        super().__init__()
+        self._functional = functional
+        self._cutoff_ev = cutoff_ev
+        self._lengths = (kpoint_length, metal_kpoint_length)
+        self._metals = frozenset(metals)
+        self._smearing_ev = smearing_ev
+        self._density_tolerance = density_tolerance
+        self._charge = charge
+        self._solver: Any = None  # GPAW has no name for the type of its calculators
+        self._solved: Atoms | None = None
+
+    def calculate(
+        self,
+        atoms: "Atoms | None" = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill ``results`` with energy and forces, and with the stress if it is among ``properties``."""
+        super().calculate(atoms, properties, system_changes)
+        wanted = ["energy", "forces", *(["stress"] if "stress" in (properties or []) else [])]
+        self._solve(self.atoms, wanted)
+        found = self._solver.results
+        self.results = {name: found[name] for name in wanted} | {"free_energy": found["energy"]}
+        if "stress" in self.results:
+            self.results["stress"] = self.results["stress"] + self._basis_stress()
+
+    def electronic_state(self, atoms: "Atoms") -> ElectronicState:
+        """Return potential and band edges of a structure."""
+        self._solve(atoms, ["energy"])
+        potential = self._solver.get_electrostatic_potential()
+        first, second, third = (potential.mean(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
+        valence, conduction = self._solver.get_homo_lumo()
+        sites = np.asarray(self._solver.get_atomic_electrostatic_potentials())
+        return ElectronicState((first, second, third), sites, float(valence), float(conduction))
+
+    def _solve(self, atoms: "Atoms", wanted: list[str]) -> None:
+        structure = self._prepared(atoms)
+        last = self._solved
+        goes_on = (
+            last is not None and np.array_equal(last.numbers, structure.numbers) and np.array_equal(last.cell, structure.cell)
+        )
+        if not goes_on:
+            self._solver = self._made(structure)
+        try:
+            self._run(structure, wanted)
+        except SymmetryBrokenError:
+            self._solver = self._made(structure)
+            self._run(structure, wanted)
+        self._solved = structure
+
+    def _run(self, structure: "Atoms", wanted: list[str]) -> None:
+        self._solved = None
+        try:
+            self._solver.calculate(structure, wanted, all_changes)
+        except KohnShamConvergenceError as error:
+            message = f"{structure.get_chemical_formula()}, charge {self._charge:+d}: the density did not converge ({error})"
+            raise CalculatorError(message) from error
+
+    def _prepared(self, atoms: "Atoms") -> "Atoms":
+        """Return the structure alone, with a magnetic moment of one electron if their number is odd and it is no metal."""
+        structure: Atoms = atoms.copy()
+        structure.set_constraint()
+        odd = (int(structure.numbers.sum()) - self._charge) % 2
+        moment = 1 / len(structure) if odd and not self._is_metal(structure) else 0.0
+        structure.set_initial_magnetic_moments([moment] * len(structure))
+        return structure
+
+    def _is_metal(self, atoms: "Atoms") -> bool:
+        return set(atoms.symbols) <= self._metals
+
+    def _made(self, structure: "Atoms") -> "Calculator":
+        spacings = 1 / np.linalg.norm(np.linalg.inv(structure.cell.array), axis=0)
+        mesh = np.maximum(1, np.rint(self._lengths[self._is_metal(structure)] / spacings)).astype(int)
+        return GPAW(
+            mode={"name": "pw", "ecut": self._cutoff_ev},
+            xc=self._functional,
+            kpts={"size": mesh.tolist(), "gamma": True},
+            occupations={"name": "fermi-dirac", "width": self._smearing_ev},
+            convergence={"density": self._density_tolerance},
+            charge=self._charge,
+            txt=None,
+        )
+
+    def _basis_stress(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        """Return what the stress at a fixed set of plane waves lacks to that at a fixed cut-off, Voigt, eV/Å³."""
+        cutoff = self._cutoff_ev / Ha
+        slope = self._solver.dft.setups.estimate_dedecut(cutoff)
+        pressure = 2 / 3 * cutoff * slope * Ha / self.atoms.get_volume()
+        return np.array([pressure] * 3 + [0.0] * 3)
+
+
+def gpaw(
+    *,
+    functional: str = "PBE",
+    cutoff_ev: float = 500.0,
+    kpoint_length: float = 8.0,
+    metals: Sequence[str] = (),
+    metal_kpoint_length: float = 30.0,
+    smearing_ev: float = 0.05,
+    density_tolerance: float = 1e-5,
+    charge: int = 0,
+) -> GpawCalculator:
+    """Return a GPAW calculator with the setups of the package ``gpaw_data``.
+
+    Args:
+        functional: Name of the exchange-correlation functional; setups of the same name are used.
+        cutoff_ev: Of the plane waves.
+        kpoint_length: The mesh along a reciprocal vector has this length over the distance of the lattice planes as its number of
+            points, rounded, Γ among them; Å.
+        metals: Elements; what consists of them alone is a metal.
+        metal_kpoint_length: As above for metals.
+        smearing_ev: Width of the Fermi-Dirac distribution; the energy is extrapolated to zero.
+        density_tolerance: Change of the density, electrons per valence electron, below which it is self-consistent.
+        charge: Of the cell, e.
+    """
+    setup_paths[:] = [gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
+    return GpawCalculator(
+        functional=functional,
+        cutoff_ev=cutoff_ev,
+        kpoint_length=kpoint_length,
+        metals=metals,
+        metal_kpoint_length=metal_kpoint_length,
+        smearing_ev=smearing_ev,
+        density_tolerance=density_tolerance,
+        charge=charge,
+    )

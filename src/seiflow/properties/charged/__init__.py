@@ -1,0 +1,1 @@
+"""Charged point defects: limits of the chemical potentials, corrections of charged cells, cells (relaxed), charged (results)."""
