@@ -307,11 +307,16 @@ def test_vacancy_that_fell_into_another_is_one_state_with_it() -> None:
     engine = Engine(EMT())
     states = {hop.site_initial: stable, hop.site_final: moved}
     x, y, z = hop.offset
-    both = ((hop.initial, hop.final, hop.offset), (hop.initial, hop.final, (x + 1, y, z)))
-    only = dataclasses.replace(network, hops=(dataclasses.replace(hop, edges=both),))
-    result, _ = planar_migration(cell, only, states, dict.fromkeys(states, True), [], engine, SETTINGS)
-    assert [found.method for found in result.hops] == [ONE_STATE]
+    way, further = (hop.initial, hop.final, hop.offset), (hop.initial, hop.final, (x + 1, y, z))
+    fall, ridge = dataclasses.replace(hop, edges=(way,)), dataclasses.replace(hop, hop="hop_0", edges=(further,))
+    stay = dict.fromkeys(states, True)
+    result, _ = planar_migration(cell, dataclasses.replace(network, hops=(fall, ridge)), states, stay, [], engine, SETTINGS)
+    assert {found.method for found in result.hops} == {ONE_STATE}
     assert result.percolation_barrier_ev["a"] == pytest.approx(0, abs=1e-6)
+    both = dataclasses.replace(hop, edges=(way, further))
+    result, _ = planar_migration(cell, dataclasses.replace(network, hops=(both,)), states, stay, [], engine, SETTINGS)
+    assert result.percolation_barrier_ev["a"] is None
+    assert "one of 2 equal ones" in result.failed[0].reason
     assert engine.force_evaluations == 0
     assert moved.energy_ev == pytest.approx(stable.energy_ev, abs=1e-6)
 
@@ -341,3 +346,22 @@ def test_hop_is_found_again_in_a_larger_supercell() -> None:
     assert larger.barrier_change_ev == pytest.approx(larger.barrier_forward_ev - barrier.barrier_forward_ev)
     assert larger.barrier_forward_ev == pytest.approx(larger.barrier_backward_ev, abs=1e-6)
     assert bool(larger.warnings) == (abs(larger.barrier_change_ev) > 0.03)
+
+
+def test_larger_supercell_that_is_not_larger_is_refused() -> None:
+    """Before anything is computed: a distance that gives the same supercell would tell a change of nothing."""
+    phase = phase_shelf().get("Cu")
+    same = PropertySettings(migration=MigrationSettings(image_distance=7.0, larger_image_distance=7.1))
+    with pytest.raises(InputError, match="it must be larger"):
+        refuse_hops(phase, [phase], copper(), same)
+
+
+@given(networks())
+@settings(deadline=None)
+def test_level_below_its_bound_is_kept_beside_it(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]],
+) -> None:
+    """The bounds of hops that were computed are still known, so that one that does not hold can be told."""
+    network, energies, bounds, true = case
+    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop] - 2)
+    assert all(found.bounds[name] == bounds[name] and level == true[name] - 2 for name, level in found.levels.items())

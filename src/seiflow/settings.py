@@ -72,6 +72,8 @@ class MigrationSettings(Settings):
 class InterstitialMigrationSettings(MigrationSettings):
     """Interstitial hops of the mobile ion, direct and by knock-off, in a supercell."""
 
+    image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
+    larger_image_distance: None = Field(None, description="null: a larger supercell is for vacancies only")
     cutoff: Positive | None = Field(
         None,
         description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "

@@ -1,7 +1,8 @@
 """From one end of a hop to the other: over one saddle, or over two where an intermediate minimum lies between.
 
 Beyond an intermediate minimum a saddle is only sought if it may be the higher one. A path between two states bounds the barrier
-between them from above: where the interpolated one stays below the saddle already found, that saddle is the barrier of the hop.
+between them from above: where the interpolated one, estimated from three of its points, stays clearly below the saddle already
+found, that saddle is the barrier of the hop.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimu
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
-LOWER_BY = 0.02
+LOWER_BY = 0.05
 """eV; an interpolated path counts as lower than a saddle if its highest energy is lower by this much."""
 
 

@@ -28,6 +28,9 @@ ARRIVED = 0.7
 NEAR = 0.35
 """Å; an ion that comes as close as this, and half as far from its place as at the saddle, need not rest."""
 
+CLEARLY_BELOW = 0.005
+"""eV; a descent that is not lower than its saddle by this has shown nothing."""
+
 SAME_PLACE = 1e-4
 """Å; points of a path closer than this are one."""
 
@@ -96,7 +99,8 @@ def _side(
     within = min(NEAR, _distance(saddle.atoms, end, ends.mover) / 2)
 
     def near(atoms: "Atoms") -> bool:
-        return _distance(atoms, end, ends.mover) < within
+        fallen = bool(trail) and trail[-1][1] < saddle.energy - CLEARLY_BELOW
+        return fallen and _distance(atoms, end, ends.mover) < within
 
     name, other = ("initial", ends.final) if end is ends.initial else ("final", ends.initial)
     atoms, hessian = saddle.atoms.copy(), saddle.hessian

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seiflow.properties.migration.larger import refuse_not_larger
 from seiflow.properties.migration.network import percolating_cutoff, refuse_small
+from seiflow.properties.migration.planar import planar_cutoff
 from seiflow.settings import PropertySettings
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.defect_sites import defect_supercell
@@ -37,9 +39,13 @@ def refuse_hops(recipe: "StructureRecipe", phases: Sequence[PhaseRecipe], atoms:
         crystal = build_crystal(phase)
         cutoff = percolating_cutoff(crystal, phase.mobile, settings.migration.cutoff)
         longest = max(longest, cutoff)
-        apart = image_distance(supercell_matrix(crystal, settings.migration.image_distance) @ np.asarray(crystal.cell))
-        refuse_small(phase.name, apart, cutoff, "migration.image_distance")
+        matrix = supercell_matrix(crystal, settings.migration.image_distance)
+        refuse_small(phase.name, image_distance(matrix @ np.asarray(crystal.cell)), cutoff, "migration.image_distance")
+        if settings.migration.larger_image_distance is not None:
+            larger = supercell_matrix(crystal, settings.migration.larger_image_distance)
+            refuse_not_larger(len(crystal), matrix, larger, settings.migration)
     mobile = phases[0].mobile
     if not isinstance(recipe, PhaseRecipe) and mobile is not None:
+        longest = max(longest, planar_cutoff(atoms, mobile, settings.migration))
         cell = defect_supercell(atoms, species=mobile, image_distance=settings.segregation.image_distance)
         refuse_small(recipe.name, cell.image_distance_angstrom, longest, "segregation.image_distance")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
 from seiflow.properties.migration.climb import Point
 from seiflow.properties.migration.crossing import Crossing, cross
@@ -143,7 +143,7 @@ def barrier_between(
     try:
         crossing = cross(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
-    except (PhysicsError, ConvergenceError) as error:
+    except (PhysicsError, ConvergenceError, CalculatorError) as error:
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
         crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)

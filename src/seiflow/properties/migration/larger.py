@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import StructureError
+from seiflow.errors import InputError, StructureError
 from seiflow.properties.migration.hop import Barrier, LargerSupercell, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
@@ -14,6 +14,7 @@ from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
 SAME_PLACE = 1e-3
 """Å."""
@@ -36,6 +37,7 @@ def in_larger_supercell(
         return None
     wide = settings.model_copy(update={"image_distance": settings.larger_image_distance})
     larger = hop_network(crystal, network.mobile, wide)
+    refuse_not_larger(len(crystal), network.supercell, larger.supercell, settings)
     supercell = make_supercell(crystal, larger.supercell)
     small, symmetry = make_supercell(crystal, network.supercell), site_symmetry(supercell)
     same = same_hop(crystal, small, hop, supercell, larger)
@@ -53,6 +55,29 @@ def in_larger_supercell(
         barrier_backward_ev=backward,
         barrier_change_ev=forward - barrier.barrier_forward_ev,
     )
+
+
+def refuse_not_larger(
+    atoms: int, supercell: "NDArray[np.int64]", larger: "NDArray[np.int64]", settings: MigrationSettings
+) -> None:
+    """Refuse a larger supercell that is not larger.
+
+    Args:
+        atoms: Of the crystal's cell.
+        supercell: How the crystal's cell is expanded.
+        larger: The same for the larger supercell.
+        settings: What asks for it.
+
+    Raises:
+        InputError: naming the two settings.
+    """
+    sizes = [round(atoms * abs(np.linalg.det(matrix))) for matrix in (supercell, larger)]
+    if sizes[1] <= sizes[0]:
+        message = (
+            f"a supercell for images {settings.larger_image_distance:g} Å apart has {sizes[1]} atoms, that for "
+            f"{settings.image_distance:g} Å {sizes[0]}: it must be larger (settings: migration.larger_image_distance)"
+        )
+        raise InputError(message)
 
 
 def same_hop(crystal: "Atoms", supercell: "Atoms", hop: Hop, other: "Atoms", network: Network) -> Hop:

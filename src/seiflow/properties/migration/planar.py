@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
+from seiflow.errors import PhysicsError
 from seiflow.properties.migration.descent import has_arrived
 from seiflow.properties.migration.dividing import least_energy
 from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
 from seiflow.properties.migration.search import Failed, Found, Route, search
-from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
+from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
 from seiflow.settings import MigrationSettings
 from seiflow.structures.defect_sites import DefectSupercell
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 BEYOND_PERCOLATION = 1.1
 """How much longer than the network needs hops may be: the sites of a boundary are unequally far apart."""
+
+BOUND_TOLERANCE = 0.005
+"""eV; a hop found lower than its bound by more is told."""
 
 ONE_STATE = "no barrier: both ends are one state"
 CHARGE_STATE = "neutral cell"
@@ -62,7 +66,7 @@ class PlanarHop:
 
     Attributes:
         edges: All of them in the supercell, as (site, site, cell offset).
-        bound_ev: What it costs at least, above the most stable vacancy; its level where it was computed.
+        bound_ev: What it was taken to cost at least, above the most stable vacancy.
         level_ev: Its highest energy, likewise; None if it was not computed.
     """
 
@@ -93,8 +97,8 @@ class PlanarMigration:
         cutoff_angstrom: Longest hop.
         percolation_barrier_ev: Along a and b, in the plane, and c, across it: the level, above the most stable vacancy of the
             structure, that a path cannot avoid. None where the hops computed form no path.
-        percolation_lower_bound_ev: What no path can be below, whatever the hops that were not computed are. Equal to the barrier
-            where that is proved.
+        percolation_lower_bound_ev: What no path of hops up to the cut-off can be below, whatever those that were not computed
+            are. Equal to the barrier where that is proved.
         routes: The paths.
         hops: Those computed.
         network: All hops.
@@ -133,13 +137,23 @@ def planar_network(relaxed: "Atoms", cell: DefectSupercell, species: str, settin
     Raises:
         InputError: if the hops within the cut-off do not percolate in three dimensions.
     """
-    cutoff = settings.cutoff or BEYOND_PERCOLATION * percolating_cutoff(relaxed, species, None)
-    percolating_cutoff(relaxed, species, cutoff)
+    cutoff = planar_cutoff(relaxed, species, settings)
     symmetry = site_symmetry(cell.atoms)
     sites = tuple(Site(site.name, site.index, site.multiplicity) for site in cell.sites)
     hops = hop_classes(cell.atoms, species, symmetry, sites, cutoff)
     matrix = np.diag(np.array(cell.expansion, dtype=np.int64))
     return Network(species, matrix, len(cell.atoms), cell.image_distance_angstrom, cutoff, sites, hops)
+
+
+def planar_cutoff(atoms: "Atoms", species: str, settings: MigrationSettings) -> float:
+    """Return how long the hops of a boundary or interface may be, Å.
+
+    Raises:
+        InputError: if hops as long as the settings say do not percolate in three dimensions.
+    """
+    if settings.cutoff is not None:
+        return percolating_cutoff(atoms, species, settings.cutoff)
+    return BEYOND_PERCOLATION * percolating_cutoff(atoms, species, None)
 
 
 def planar_migration(
@@ -182,7 +196,6 @@ def planar_migration(
         for site in cell.sites
     )
     barriers = tuple(work.barriers.values())
-    bounds = {hop.hop: hop.bound_ev for hop in found.bounded} | {hop.hop: hop.bound_ev for hop in found.failed}
     result = PlanarMigration(
         species=network.mobile,
         charge_state=CHARGE_STATE,
@@ -197,7 +210,7 @@ def planar_migration(
         hops=tuple(work.summaries),
         failed=found.failed,
         sites=states,
-        network=tuple(_planar_hop(hop, bounds, found, lowest) for hop in network.hops),
+        network=tuple(_planar_hop(hop, found, lowest) for hop in network.hops),
         barriers=barriers,
         warnings=(*_warnings(found), *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings)),
     )
@@ -236,15 +249,34 @@ class _Work:
         """Return the highest energy of a hop, eV."""
         ends = self._ends(hop)
         if has_arrived(ends.initial, ends.final, ends.mover):
+            self._refuse_ridge(hop)
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
             return level
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
         barrier, frames = hop_barrier(self._supercell, hop, dict(self._vacancies), self._symmetry, self._engine, self._settings)
         self.barriers[hop.hop] = barrier
+        for name, frame in (("initial", frames.initial), ("saddle", frames.saddle), ("final", frames.final)):
+            frame.info |= {"hop": hop.hop, "frame": name}
         self.frames.append(frames)
         self._add(hop, barrier.method, barrier.barrier_forward_ev, barrier.barrier_backward_ev)
-        return barrier.saddle_energy_ev
+        return max(barrier.saddle_energy_ev, ends.energy_initial, ends.energy_final)
+
+    def _refuse_ridge(self, hop: Hop) -> None:
+        """Refuse a site whose vacancy could have fallen into any of several equal ones: it lies on the ridge between them."""
+        fallen = [
+            site
+            for site, name in ((hop.initial, hop.site_initial), (hop.final, hop.site_final))
+            if np.linalg.norm(self._vacancies[name].displacements_angstrom, axis=1).max() > LARGEST_DISPLACEMENT
+        ]
+        for site in fallen:
+            ways = sum(site in (first, second) for first, second, _ in hop.edges)
+            if ways > 1:
+                message = (
+                    f"the vacancy at its one end fell into that at its other end, which is one of {ways} equal ones: what lies "
+                    "between these is not known"
+                )
+                raise PhysicsError(message)
 
     def _ends(self, hop: Hop) -> Ends:
         return hop_ends(self._supercell, hop, dict(self._vacancies), self._symmetry)
@@ -253,7 +285,7 @@ class _Work:
         self.summaries.append(HopSummary(hop.hop, hop.distance_angstrom, hop.multiplicity, method, forward, backward))
 
 
-def _planar_hop(hop: Hop, bounds: Mapping[str, float], found: Found, lowest: float) -> PlanarHop:
+def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
     return PlanarHop(
         hop=hop.hop,
         site_initial=hop.site_initial,
@@ -261,13 +293,18 @@ def _planar_hop(hop: Hop, bounds: Mapping[str, float], found: Found, lowest: flo
         distance_angstrom=hop.distance_angstrom,
         multiplicity=hop.multiplicity,
         edges=hop.edges,
-        bound_ev=bounds[hop.hop] if hop.hop in bounds else found.levels[hop.hop] - lowest,
+        bound_ev=found.bounds[hop.hop] - lowest,
         level_ev=found.levels[hop.hop] - lowest if hop.hop in found.levels else None,
     )
 
 
 def _warnings(found: Found) -> list[str]:
     told = [f"{failed.hop} could not be computed: {failed.reason}" for failed in found.failed]
+    told += [
+        f"{hop} costs {level - found.bounds[hop]:+.3f} eV against its bound: the bounds of this structure do not hold."
+        for hop, level in found.levels.items()
+        if level < found.bounds[hop] - BOUND_TOLERANCE
+    ]
     for route in found.routes:
         if route.barrier_ev is None:
             told.append(f"Along {route.axis} the hops computed form no path; no path is below {route.lower_bound_ev:.3f} eV.")

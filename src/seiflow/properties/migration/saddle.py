@@ -6,9 +6,9 @@ structures that σ leaves unchanged the saddle is a minimum: one relaxation find
 *Other hops.* From the highest point of an interpolated path the structure climbs along the path while everything else relaxes
 (:mod:`~seiflow.properties.migration.climb`).
 
-Neither way proves anything about the directions it left out. :func:`find_saddle` therefore looks for the lowest modes,
-pushes the structure along the softest one off the reaction path, relaxes again, and accepts only a stationary point with
-exactly one negative curvature.
+Neither way proves anything about the directions it left out. :func:`find_saddle` therefore looks for the lowest modes and
+accepts only a stationary point with exactly one negative curvature. A point on the symmetry line, and any with further negative
+modes, is pushed along the softest one off the reaction path and relaxed again.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.properties.migration.network import Hop, Network
 from seiflow.properties.migration.percolation import Edge, Offset, Step, best_path, thresholds
 
@@ -98,12 +98,14 @@ class Found:
 
     Attributes:
         levels: Highest energies (eV) of the hops computed, by name.
+        bounds: What each hop was taken to cost at least, eV, by name.
         routes: One for each cell vector.
         bounded: Hops that were not computed.
         failed: Hops that could not be computed.
     """
 
     levels: Mapping[str, float]
+    bounds: Mapping[str, float]
     routes: tuple[Route, ...]
     bounded: tuple[Bounded, ...]
     failed: tuple[Failed, ...]
@@ -117,8 +119,9 @@ def search(
     Args:
         network: All hops.
         energies: Of the vacancy at each site, eV, by name.
-        bound: Returns a bound sharper than the end energies. A :class:`ConvergenceError` leaves the hop with those.
-        compute: Computes one hop. A :class:`PhysicsError` or :class:`ConvergenceError` closes the hop.
+        bound: Returns a bound sharper than the end energies. A :class:`ConvergenceError` or :class:`CalculatorError` leaves the
+            hop with those.
+        compute: Computes one hop. One of these errors, or a :class:`PhysicsError`, closes the hop.
         most_hops: Stop after so many were computed, even if the barriers are not settled.
     """
     known = _Levels(network, energies)
@@ -168,19 +171,20 @@ class _Levels:
         try:
             self._bounds[hop.hop] = max(bound(hop), self._bounds[hop.hop])
             self._sharp[hop.hop] = True
-        except ConvergenceError:
+        except (ConvergenceError, CalculatorError):
             self._sharp[hop.hop] = False
 
     def try_out(self, hop: Hop, compute: Compute) -> None:
         """Compute a hop."""
         try:
             self._computed[hop.hop] = compute(hop)
-        except (PhysicsError, ConvergenceError) as error:
+        except (PhysicsError, ConvergenceError, CalculatorError) as error:
             self._failed[hop.hop] = str(error)
 
     def result(self) -> Found:
         return Found(
             levels=self._computed,
+            bounds=self._bounds,
             routes=tuple(self._route(axis) for axis in range(3)),
             bounded=tuple(
                 Bounded(name, self._bounds[name] - self._lowest, self._sharp.get(name, False))

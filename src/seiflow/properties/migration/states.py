@@ -141,7 +141,16 @@ def hop_ends(supercell: "Atoms", hop: Hop, vacancies: dict[str, Vacancy], symmet
     final.positions = final.positions + after[rest]
     final.positions[mover] = supercell.positions[hop.initial] + np.array(hop.vector_angstrom) + after[hop.final]
     swaps = tuple(_swap(operation, symmetry, rest, mover) for operation in exchanging)
+    if not swaps:
+        mover = _farthest(initial, final, mover)
     return Ends(initial, final, mover, full.energy_ev, empty.energy_ev, swaps)
+
+
+def _farthest(initial: "Atoms", final: "Atoms", mover: int) -> int:
+    """Return the ion of the mover's kind that goes farthest: another one if the mover had already gone over in an end."""
+    way = np.linalg.norm(final.positions - initial.positions, axis=1)
+    way[initial.numbers != initial.numbers[mover]] = 0.0
+    return int(way.argmax())
 
 
 def _swap(operation: int, symmetry: SiteSymmetry, rest: "NDArray[np.int64]", mover: int) -> Swap:
