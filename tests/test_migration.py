@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -450,7 +450,7 @@ def test_of_two_saddles_the_higher_is_the_barrier(slant: float) -> None:
     crossing = cross(model_ends(), engine, MigrationSettings())
     assert crossing.saddle.energy == pytest.approx(highest, abs=2e-3)
     assert crossing.saddle.modes.negative == 1
-    assert crossing.minima == pytest.approx([0.0], abs=2e-3)
+    assert [minimum.energy for minimum in crossing.minima] == pytest.approx([0.0], abs=2e-3)
     assert max(crossing.path.energy_ev) == pytest.approx(crossing.saddle.energy)
     assert crossing.path.energy_ev[-1] == pytest.approx(0.0)
 
@@ -480,7 +480,7 @@ def results(network: Network, levels: list[tuple[float, float, float]]) -> dict[
 
 def test_percolation_of_one_class_is_its_saddle_above_the_best_vacancy(alloy: Case) -> None:
     """With a single class of hops the bottleneck everywhere is that saddle, counted from the more stable of the two vacancies."""
-    result = HopResult(**{item.name: getattr(alloy.barrier, item.name) for item in fields(HopResult)})
+    result = HopResult.from_record(asdict(alloy.barrier))
     found = migration(alloy.network, {alloy.hop.hop: result})
     expected = max(alloy.barrier.barrier_forward_ev, alloy.barrier.barrier_backward_ev)
     for value in (*found.percolation_barrier_ev.values(), found.percolation_barrier_1d_ev, found.percolation_barrier_3d_ev):
