@@ -49,11 +49,8 @@ MOBILE = "Li"
 CRYSTAL = "Li2CO3"
 CRYSTAL_IMAGE_DISTANCE = 6.0
 CRYSTAL_CUTOFF = 4.0
-BOUNDARIES = {"Li2CO3-001-mirror": (4.8, 0.0), "Li2O-310-mirror": (4.6, 1.5)}
-"""Name of a boundary, distance between images of the vacancy, and least distance of the site from the boundary, Å.
-
-At the very boundary in Li2O other ions fall into the vacancy.
-"""
+BOUNDARIES = {"Li2CO3-001-mirror": 4.8, "Li2O-111-mirror": 5.6}
+"""Name of a boundary, and distance between images of the vacancy, Å."""
 
 HOPS = 2
 LONGEST = 3.3
@@ -121,15 +118,14 @@ def crystal_cases(crystal: Atoms, engine: Engine) -> Iterator[Case]:
 
 def boundary_cases(name: str, calculator: Calculator, engine: Engine) -> Iterator[Case]:
     """Return the first hops next to a boundary whose vacancies stay where they are and have unlike energies."""
-    image_distance, least = BOUNDARIES[name]
     recipe = boundary_shelf().get(name)
     built = build_grain_boundary(recipe, phase_shelf().get(recipe.phase), relaxed_phase(recipe.phase, calculator)).atoms
     relaxed = engine.relax_along_normal(built, fmax=0.02, stress_gpa=0.02, max_steps=300, label=name)
     relaxed.set_constraint()
-    found = defect_supercell(relaxed, species=MOBILE, image_distance=image_distance)
+    found = defect_supercell(relaxed, species=MOBILE, image_distance=BOUNDARIES[name])
     first, second, lengths, vectors = neighbor_list("ijdD", found.atoms, LONGEST)
     hops = 0
-    for site in (site for site in found.sites if (site.distance_angstrom or 0.0) >= least):
+    for site in found.sites:
         from_here = np.flatnonzero((first == site.index) & (found.atoms.symbols[second] == MOBILE))
         for pair in from_here[np.argsort(lengths[from_here], kind="stable")][:1]:
             try:
