@@ -51,8 +51,11 @@ def estimate(study: Study) -> str:
     jobs: Counter[str] = Counter()
     evaluations: Counter[str] = Counter()
     seconds = 0.0
+    built: dict[str, Atoms] = {}
     for job in study.jobs:
-        work = _work(study, job)
+        if job.structure not in built:
+            built[job.structure] = _built(study, job.structure)
+        work = _work(study, job, built[job.structure])
         cost = study.calculators.get(job.calculator).seconds_per_atom
         jobs[job.name] += work.jobs
         evaluations[job.name] += work.evaluations
@@ -64,12 +67,16 @@ def estimate(study: Study) -> str:
     return "\n".join([*lines, total])
 
 
-def _work(study: Study, job: Job) -> _Work:
-    recipe = study.structures.get(job.structure)
+def _built(study: Study, structure: str) -> "Atoms":
+    recipe = study.structures.get(structure)
     phases = {name: study.phases.get(name) for name in phases_of(recipe)}
-    atoms = build_structure(recipe, ingredients_as_published(phases)).atoms
+    return build_structure(recipe, ingredients_as_published(phases)).atoms
+
+
+def _work(study: Study, job: Job, atoms: "Atoms") -> _Work:
+    recipe = study.structures.get(job.structure)
     if not isinstance(recipe, PhaseRecipe):
-        return _planar(next(iter(phases.values())).mobile, atoms, job)
+        return _planar(study.phases.get(phases_of(recipe)[0]).mobile, atoms, job)
     if job.name in RELAXATIONS:
         return _Work(1, RELAXATIONS[job.name], len(atoms))
     return _CRYSTAL[job.name](recipe, atoms, job)

@@ -35,7 +35,7 @@ OFF_THE_LINE = 0.1
 """Å; how far off the straight line the ion starts, so that symmetry does not hold it there."""
 
 FMAX = 0.02
-MAX_STEPS = 100
+MAX_STEPS = 60
 STEEP = 0.15
 """eV/Å; with a larger force along the hop the plane is moved towards the saddle once."""
 
