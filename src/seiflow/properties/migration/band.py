@@ -28,6 +28,10 @@ DIP = 0.02
 """eV; an image this much below both its neighbours is an intermediate minimum."""
 
 
+class NoBarrierError(PhysicsError):
+    """A converged band has its highest energy at one of its ends."""
+
+
 @dataclass(frozen=True)
 class Band:
     """A converged band.
@@ -59,7 +63,7 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Ba
     top = int(energies.argmax())
     if top in (0, len(energies) - 1):
         message = "the band has no maximum between its ends: no barrier separates the two states"
-        raise PhysicsError(message)
+        raise NoBarrierError(message)
     return Band(tuple(band.images), energies, top)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
+from seiflow.properties.migration.band import NoBarrierError
 from seiflow.properties.migration.descent import has_arrived
 from seiflow.properties.migration.dividing import least_energy
 from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
@@ -35,6 +36,7 @@ BOUND_TOLERANCE = 0.005
 """eV; a hop found lower than its bound by more is told."""
 
 ONE_STATE = "no barrier: both ends are one state"
+DOWNHILL = "no barrier: a band is highest at one end"
 CHARGE_STATE = "neutral cell"
 
 
@@ -254,7 +256,14 @@ class _Work:
             self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
             return level
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
-        barrier, frames = hop_barrier(self._supercell, hop, dict(self._vacancies), self._symmetry, self._engine, self._settings)
+        try:
+            barrier, frames = hop_barrier(
+                self._supercell, hop, dict(self._vacancies), self._symmetry, self._engine, self._settings
+            )
+        except NoBarrierError:
+            level = max(ends.energy_initial, ends.energy_final)
+            self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)
+            return level
         self.barriers[hop.hop] = barrier
         for name, frame in (("initial", frames.initial), ("saddle", frames.saddle), ("final", frames.final)):
             frame.info |= {"hop": hop.hop, "frame": name}
