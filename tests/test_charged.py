@@ -27,11 +27,11 @@ from seiflow.properties.charged.charged import (
     ChargedDefects,
     band_edges,
     charged_defects,
-    plan_charged,
     transition_levels,
 )
 from seiflow.properties.charged.corrections import NONE, freysoldt
 from seiflow.properties.charged.limits import Phase, limits
+from seiflow.properties.charged.plan import plan_charged
 from seiflow.properties.charged.site_average import kumagai, unit_potential
 from seiflow.records import plain, read_record
 from seiflow.report.collect import Target, collect

@@ -20,7 +20,7 @@ from ase.spacegroup import crystal
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration.band import climbing_band
+from seiflow.properties.migration.band import NoBarrierError, climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.descent import descend
 from seiflow.properties.migration.hop import BAND, Barrier, Frames, hop_barrier
@@ -429,6 +429,16 @@ def test_line_with_two_negative_modes_is_left_for_the_saddle_beside_it(swaps: tu
     descent = descend(saddle, ends, engine, MigrationSettings())
     assert descent.initial is None
     assert descent.final is None
+
+
+def test_band_that_only_falls_has_no_barrier() -> None:
+    """From a place on the slope to the minimum below it the highest energy is that of the start, and the band says so."""
+    ends = model_ends()
+    slope = ends.initial.copy()
+    slope.positions[0, 0] += 1.2
+    downhill = replace(ends, initial=slope, energy_initial=0.5 * (0.2**2 - 1) ** 2)
+    with pytest.raises(NoBarrierError, match="no maximum between its ends"):
+        climbing_band(downhill, Engine(Landscape(REFERENCE, bow=-0.6)), MigrationSettings())
 
 
 def test_symmetric_hop_over_a_minimum_is_two_hops() -> None:

@@ -20,7 +20,8 @@ from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.larger import in_larger_supercell
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.percolation import Edge, best_path, thresholds
-from seiflow.properties.migration.planar import ONE_STATE, PlanarMigration, planar_migration, planar_network
+from seiflow.properties.migration.planar import PlanarMigration, planar_migration, planar_network
+from seiflow.properties.migration.planar_hops import ONE_STATE
 from seiflow.properties.migration.search import search
 from seiflow.properties.migration.states import Vacancy, hop_ends, relax_vacancy, vacancy_in
 from seiflow.properties.migration.symmetry import site_symmetry

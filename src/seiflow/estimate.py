@@ -116,7 +116,7 @@ def _phonons(_: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
 
 
 def _charged(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
-    from seiflow.properties.charged.charged import plan_charged
+    from seiflow.properties.charged.plan import plan_charged
 
     host, asked = plan_charged(atoms, recipe, job.settings.charged_defects)
     return _Work(1, CHARGED * len(asked) + 1, len(host.atoms))

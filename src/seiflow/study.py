@@ -229,7 +229,7 @@ class Study:
 
                 supercells(built.atoms, recipe, settings.defects)
             if "charged_defects" in block.properties and isinstance(recipe, PhaseRecipe):
-                from seiflow.properties.charged.charged import plan_charged
+                from seiflow.properties.charged.plan import plan_charged
 
                 plan_charged(built.atoms, recipe, settings.charged_defects)
         except SeiflowError as error:

@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seiflow.errors import InputError, PhysicsError
+from seiflow.errors import PhysicsError
 from seiflow.properties.charged.cells import ChargedCell, relax_charged
 from seiflow.properties.charged.limits import Limit, Phase, limits
 from seiflow.properties.charged.notes import SMALLEST_GAP_EV, notes
+from seiflow.properties.charged.plan import plan_charged
 from seiflow.properties.defects.arrangements import vacancy
-from seiflow.properties.defects.host import Host, make_host
-from seiflow.structures.supercell import LENGTH_TOLERANCE
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from seiflow.calculators.electronic import ElectronicState
     from seiflow.engine import Engine
-    from seiflow.properties.defects.host import Unit
+    from seiflow.properties.defects.host import Host, Unit
     from seiflow.settings import ChargedDefectSettings
     from seiflow.structures.recipes import PhaseRecipe
 
@@ -193,57 +192,10 @@ def charged_defects(
     )
 
 
-def plan_charged(
-    crystal: "Atoms", recipe: "PhaseRecipe", settings: "ChargedDefectSettings"
-) -> "tuple[Host, list[tuple[int, Unit, int]]]":
-    """Return the supercell, and number, unit and charge of every vacancy asked for, without computing.
-
-    Raises:
-        InputError: if a species is no ion of the crystal, a dielectric constant is missing, the supercell is too small or the
-            crystal a metal.
-    """
-    if settings.correction != "none" and settings.dielectric is None:
-        message = (
-            f"{recipe.name}: the correction {settings.correction} needs the static dielectric constant of the crystal "
-            "(settings: charged_defects.dielectric); correction: none leaves cells uncorrected"
-        )
-        raise InputError(message)
-    host = make_host(crystal, recipe, settings.image_distance)
-    _refuse_unsuited(host, recipe)
-    ions = {unit.kind: unit.charge for unit in host.units if len(unit.members) == 1}
-    wanted = settings.vacancies or ({recipe.mobile: (-ions[recipe.mobile],)} if recipe.mobile in ions else {})
-    for species in wanted:
-        if species not in ions:
-            message = f"{recipe.name}: no single ion {species} to take out (settings: charged_defects.vacancies); "
-            raise InputError(message + f"there are {', '.join(sorted(ions))}")
-    if not wanted:
-        message = f"{recipe.name}: its recipe names no mobile species; say which vacancies (settings: charged_defects.vacancies)"
-        raise InputError(message)
-    return host, [
-        (number, unit, charge)
-        for species, charges in sorted(wanted.items())
-        for number, unit in enumerate(host.distinct(species), start=1)
-        for charge in dict.fromkeys(charges)
-    ]
-
-
 def _given(settings: "ChargedDefectSettings", names: Sequence[str]) -> list[Phase]:
     """Return the elements whose energies the user gives, under names that no phase has."""
     energies = sorted(settings.elements_ev.items())
     return [Phase(f"{symbol} as given" if symbol in names else symbol, {symbol: 1}, energy) for symbol, energy in energies]
-
-
-def _refuse_unsuited(host: Host, recipe: "PhaseRecipe") -> None:
-    if not any(recipe.charges.values()):
-        message = f"{recipe.name}: its ions have no charges, so it counts as a metal, in which defects have none either"
-        raise InputError(message)
-    needed = 2 * host.contact_angstrom
-    if host.image_distance_angstrom < needed - LENGTH_TOLERANCE:
-        message = (
-            f"{recipe.name}: images of a defect would be {host.image_distance_angstrom:.2f} Å apart and share neighbours; they "
-            f"must be at least {needed:.2f} Å apart (settings: charged_defects.image_distance: {np.ceil(needed * 10) / 10:.1f})"
-        )
-        raise InputError(message)
 
 
 def band_edges(state: "ElectronicState", name: str) -> BandEdges:
@@ -273,7 +225,7 @@ def _bare(charge: int, cell: ChargedCell, perfect: float, edges: BandEdges) -> f
     return cell.energy_ev - perfect + charge * edges.valence_ev + cell.correction.correction_ev
 
 
-def _schottky(host: Host, cells: "Sequence[tuple[Unit, int, ChargedCell]]", perfect: float) -> float | None:
+def _schottky(host: "Host", cells: "Sequence[tuple[Unit, int, ChargedCell]]", perfect: float) -> float | None:
     energy = perfect / host.formula_units
     for kind, count in host.formula.items():
         alone = [

@@ -1,5 +1,6 @@
 """The barrier of one hop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 SYMMETRIC = "symmetric saddle"
 CLIMB = "climb"
 BAND = "climbing band"
+
+LOWER_ARRANGEMENT = 0.02
+"""eV; a path that falls below both ends of its hop by more is told."""
 
 SMALL_CHANGE = 0.03
 """eV; a larger change of the barrier is told."""
@@ -105,7 +109,7 @@ class Frames:
 def hop_barrier(
     supercell: "Atoms",
     hop: Hop,
-    vacancies: dict[str, Vacancy],
+    vacancies: Mapping[str, Vacancy],
     symmetry: SiteSymmetry,
     engine: Engine,
     settings: MigrationSettings,
@@ -189,6 +193,11 @@ def _barrier(
         values, errors = saddle.modes.curvatures, saddle.modes.residuals
         bounds = ", ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(values[:2], errors[:2], strict=True))
         warnings += (f"that the saddle has one negative mode is not certain: its lowest curvatures are {bounds} eV/Å²",)
+    dip = min(0.0, ends.energy_final - ends.energy_initial) - min(crossing.path.energy_ev)
+    if dip > LOWER_ARRANGEMENT:
+        warnings += (f"its path passes {dip:.3f} eV below both ends: a vacancy has a lower arrangement than the one relaxed",)
+    if saddle.energy < max(ends.energy_initial, ends.energy_final):
+        warnings += ("its saddle lies below one of its ends, which counts as the level of the hop",)
     first, last = crossing.trials[0], crossing.trials[-1]
     on_line = method != BAND and bool(ends.swaps)
     return Barrier(

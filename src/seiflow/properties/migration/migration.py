@@ -26,6 +26,11 @@ class HopResult:
     warnings: tuple[str, ...]
     larger_barrier_change_ev: float | None = None
 
+    @property
+    def level_ev(self) -> float:
+        """The highest energy of the hop, that of an end if the saddle lies below it."""
+        return max(self.saddle_energy_ev, self.initial_energy_ev, self.final_energy_ev)
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Take it from the record of a hop."""
@@ -73,7 +78,7 @@ def migration(network: Network, barriers: Mapping[str, HopResult]) -> Migration:
     """Return the percolation barriers of a network whose hops have all been computed."""
     lowest = min(min(barrier.initial_energy_ev, barrier.final_energy_ev) for barrier in barriers.values())
     edges = [
-        Edge(first, second, offset, barriers[hop.hop].saddle_energy_ev - lowest)
+        Edge(first, second, offset, barriers[hop.hop].level_ev - lowest)
         for hop in network.hops
         for first, second, offset in hop.edges
     ]

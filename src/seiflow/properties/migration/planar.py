@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import PhysicsError
-from seiflow.properties.migration.band import NoBarrierError
-from seiflow.properties.migration.descent import has_arrived
-from seiflow.properties.migration.dividing import least_energy
-from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
+from seiflow.properties.migration.hop import Barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
+from seiflow.properties.migration.planar_hops import PlanarHops
 from seiflow.properties.migration.search import Failed, Found, Route, search
-from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends, Vacancy, hop_ends
-from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
+from seiflow.properties.migration.states import Vacancy
+from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
 from seiflow.structures.defect_sites import DefectSupercell
 
@@ -35,8 +32,6 @@ BEYOND_PERCOLATION = 1.1
 BOUND_TOLERANCE = 0.005
 """eV; a hop found lower than its bound by more is told."""
 
-ONE_STATE = "no barrier: both ends are one state"
-DOWNHILL = "no barrier: a band is highest at one end"
 CHARGE_STATE = "neutral cell"
 
 
@@ -181,7 +176,7 @@ def planar_migration(
     Returns:
         The result, and structures: the perfect supercell, then initial, saddle, final of each hop computed.
     """
-    work = _Work(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
+    work = PlanarHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
     found = search(network, energies, work.bound, work.level, settings.most_hops)
     lowest = min(energies.values())
@@ -217,81 +212,6 @@ def planar_migration(
         warnings=(*_warnings(found), *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings)),
     )
     return result, [cell.atoms, *(frame for frames in work.frames for frame in (frames.initial, frames.saddle, frames.final))]
-
-
-class _Work:
-    """Computes hops and keeps what is known of them."""
-
-    def __init__(
-        self,
-        supercell: "Atoms",
-        vacancies: Mapping[str, Vacancy],
-        symmetry: SiteSymmetry,
-        engine: Engine,
-        settings: MigrationSettings,
-    ) -> None:
-        self._supercell = supercell
-        self._vacancies = vacancies
-        self._symmetry = symmetry
-        self._engine = engine
-        self._settings = settings
-        self.barriers: dict[str, Barrier] = {}
-        self.frames: list[Frames] = []
-        self.summaries: list[HopSummary] = []
-
-    def bound(self, hop: Hop) -> float:
-        """Return what a hop costs at least, eV."""
-        ends = self._ends(hop)
-        if has_arrived(ends.initial, ends.final, ends.mover):
-            return max(ends.energy_initial, ends.energy_final)
-        self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å, a bound")
-        return least_energy(ends, self._engine)
-
-    def level(self, hop: Hop) -> float:
-        """Return the highest energy of a hop, eV."""
-        ends = self._ends(hop)
-        if has_arrived(ends.initial, ends.final, ends.mover):
-            self._refuse_ridge(hop)
-            level = max(ends.energy_initial, ends.energy_final)
-            self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
-            return level
-        self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
-        try:
-            barrier, frames = hop_barrier(
-                self._supercell, hop, dict(self._vacancies), self._symmetry, self._engine, self._settings
-            )
-        except NoBarrierError:
-            level = max(ends.energy_initial, ends.energy_final)
-            self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)
-            return level
-        self.barriers[hop.hop] = barrier
-        for name, frame in (("initial", frames.initial), ("saddle", frames.saddle), ("final", frames.final)):
-            frame.info |= {"hop": hop.hop, "frame": name}
-        self.frames.append(frames)
-        self._add(hop, barrier.method, barrier.barrier_forward_ev, barrier.barrier_backward_ev)
-        return max(barrier.saddle_energy_ev, ends.energy_initial, ends.energy_final)
-
-    def _refuse_ridge(self, hop: Hop) -> None:
-        """Refuse a site whose vacancy could have fallen into any of several equal ones: it lies on the ridge between them."""
-        fallen = [
-            site
-            for site, name in ((hop.initial, hop.site_initial), (hop.final, hop.site_final))
-            if np.linalg.norm(self._vacancies[name].displacements_angstrom, axis=1).max() > LARGEST_DISPLACEMENT
-        ]
-        for site in fallen:
-            ways = sum(site in (first, second) for first, second, _ in hop.edges)
-            if ways > 1:
-                message = (
-                    f"the vacancy at its one end fell into that at its other end, which is one of {ways} equal ones: what lies "
-                    "between these is not known"
-                )
-                raise PhysicsError(message)
-
-    def _ends(self, hop: Hop) -> Ends:
-        return hop_ends(self._supercell, hop, dict(self._vacancies), self._symmetry)
-
-    def _add(self, hop: Hop, method: str, forward: float, backward: float) -> None:
-        self.summaries.append(HopSummary(hop.hop, hop.distance_angstrom, hop.multiplicity, method, forward, backward))
 
 
 def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:

@@ -1,5 +1,6 @@
 """The two ends of a vacancy hop, from vacancies relaxed once per orbit of sites and carried there by symmetry."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ def vacancy_in(supercell: "Atoms", site: str, index: int, relaxed: "Atoms") -> V
     return Vacancy(site, index, float(relaxed.get_potential_energy()), force, displacements)
 
 
-def hop_ends(supercell: "Atoms", hop: Hop, vacancies: dict[str, Vacancy], symmetry: SiteSymmetry) -> Ends:
+def hop_ends(supercell: "Atoms", hop: Hop, vacancies: Mapping[str, Vacancy], symmetry: SiteSymmetry) -> Ends:
     """Return the ends of a hop; those of a symmetric hop are exact images of each other."""
     full, empty = vacancies[hop.site_final], vacancies[hop.site_initial]
     before = symmetry.carry(symmetry.mapping(full.index, hop.final), full.displacements_angstrom)
