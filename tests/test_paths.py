@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration.dividing import DividingPlane, least_energy
+from seiflow.properties.migration.crossing import PATH_ERROR, highest_of_path
+from seiflow.properties.migration.dividing import DividingPlane, divide
 from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.larger import in_larger_supercell
@@ -32,6 +33,8 @@ from seiflow.structures.defect_sites import DefectSupercell, defect_supercell
 
 OFFSETS = [offset for offset in itertools.product((-1, 0, 1), repeat=3) if any(offset)]
 SETTINGS = MigrationSettings(image_distance=5.0, fmax=0.01)
+
+LOST = "no saddle"
 
 levels = st.floats(0, 1, allow_nan=False).map(lambda value: round(value, 3))
 
@@ -53,6 +56,25 @@ def networks(draw: st.DrawFn) -> tuple[Network, dict[str, float], dict[str, floa
     return Network("X", np.eye(3, dtype=int), sites, 9.0, 3.0, places, tuple(hops)), energies, bounds, true
 
 
+class Known:
+    """Costs that are known beforehand, and which hops were computed."""
+
+    def __init__(self, bounds: dict[str, float], true: dict[str, float], over: float = 0.0, lost: str = "") -> None:
+        """Take bounds and levels of hops; paths known are ``over`` higher; the hop ``lost`` cannot be computed."""
+        self.bounds, self.true, self.over, self.lost = bounds, true, over, lost
+
+    def bound(self, hop: Hop) -> float:
+        return self.bounds[hop.hop]
+
+    def ceiling(self, hop: Hop) -> float:
+        return self.true[hop.hop] + self.over
+
+    def level(self, hop: Hop) -> float:
+        if hop.hop == self.lost:
+            raise PhysicsError(LOST)
+        return self.true[hop.hop]
+
+
 def along(network: Network, energies: dict[str, float], true: dict[str, float]) -> list[float | None]:
     lowest = min(energies.values())
     edges = [Edge(*edge, true[hop.hop] - lowest) for hop in network.hops for edge in hop.edges]
@@ -60,27 +82,27 @@ def along(network: Network, energies: dict[str, float], true: dict[str, float]) 
     return [level if np.isfinite(level) else None for level in found]
 
 
-@given(networks())
+@given(networks(), levels)
 @settings(deadline=None)
 def test_search_finds_what_all_hops_together_give(
-    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]],
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], over: float
 ) -> None:
-    """The barriers are those of the network with every hop computed, and are proved."""
+    """The barriers are those of the network with every hop computed, and are proved, however good the ceilings are."""
     network, energies, bounds, true = case
     wanted = along(network, energies, true)
-    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop])
+    found = search(network, energies, Known(bounds, true, over))
     assert [route.barrier_ev for route in found.routes] == pytest.approx(wanted, abs=1e-12)
     assert all(route.proved for route in found.routes if route.barrier_ev is not None)
 
 
-@given(networks(), st.integers(1, 3))
+@given(networks(), st.integers(1, 3), levels)
 @settings(deadline=None)
 def test_range_of_an_unfinished_search_holds_the_truth(
-    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], most: int
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], most: int, over: float
 ) -> None:
     """After a few hops only, the barrier lies between the bound and what the computed hops give."""
     network, energies, bounds, true = case
-    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop], most)
+    found = search(network, energies, Known(bounds, true, over), most)
     assert len(found.levels) <= most
     for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
         if wanted is not None:
@@ -88,22 +110,16 @@ def test_range_of_an_unfinished_search_holds_the_truth(
             assert route.barrier_ev is None or route.barrier_ev >= wanted - 1e-12
 
 
-@given(networks(), st.integers(0, 8))
+@given(networks(), st.integers(0, 8), levels)
 @settings(deadline=None)
 def test_hop_that_fails_leaves_a_range_and_is_told(
-    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], lost: int
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], lost: int, over: float
 ) -> None:
     """A hop that cannot be computed is listed with its reason if it was needed, and the truth stays within the range."""
     network, energies, bounds, true = case
-    name, reason = f"h{lost % len(network.hops)}", "no saddle"
-
-    def compute(hop: Hop) -> float:
-        if hop.hop == name:
-            raise PhysicsError(reason)
-        return true[hop.hop]
-
-    found = search(network, energies, lambda hop: bounds[hop.hop], compute)
-    assert [(failed.hop, failed.reason) for failed in found.failed] in ([], [(name, reason)])
+    name = f"h{lost % len(network.hops)}"
+    found = search(network, energies, Known(bounds, true, over, name))
+    assert [(failed.hop, failed.reason) for failed in found.failed] in ([], [(name, LOST)])
     for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
         if wanted is not None:
             assert route.lower_bound_ev <= wanted + 1e-12
@@ -189,7 +205,7 @@ def test_plane_in_the_middle_of_a_symmetric_hop_bounds_it_tightly() -> None:
     supercell, hop, vacancies = copper_hop()
     symmetry = site_symmetry(supercell)
     barrier, _ = hop_barrier(supercell, hop, vacancies, symmetry, Engine(EMT()), SETTINGS)
-    bound = least_energy(hop_ends(supercell, hop, vacancies, symmetry), Engine(EMT()))
+    bound = divide(hop_ends(supercell, hop, vacancies, symmetry), Engine(EMT())).bound
     assert barrier.saddle_energy_ev - 0.01 <= bound <= barrier.saddle_energy_ev + 1e-6
 
 
@@ -364,5 +380,34 @@ def test_level_below_its_bound_is_kept_beside_it(
 ) -> None:
     """The bounds of hops that were computed are still known, so that one that does not hold can be told."""
     network, energies, bounds, true = case
-    found = search(network, energies, lambda hop: bounds[hop.hop], lambda hop: true[hop.hop] - 2)
+    low = {name: level - 2 for name, level in true.items()}
+    found = search(network, energies, Known(bounds, low))
     assert all(found.bounds[name] == bounds[name] and level == true[name] - 2 for name, level in found.levels.items())
+
+
+def test_hop_that_some_path_shows_to_be_lower_is_not_computed() -> None:
+    """Of two hops in a row the higher is computed; the other one has a ceiling below it and stays as it is."""
+    there, back = (0, 1, (0, 0, 0)), (1, 0, (1, 0, 0))
+    hops = tuple(
+        Hop(name, *edge, (1.0, 0.0, 0.0), 2.0, "s0", "s0", 1, symmetric=False, edges=(edge,))
+        for name, edge in (("low", there), ("high", back))
+    )
+    network = Network("X", np.eye(3, dtype=int), 2, 9.0, 3.0, (Site("s0", 0, 2),), hops)
+    costs = Known({"low": 0.1, "high": 0.4}, {"low": 0.2, "high": 0.5}, over=0.1)
+    found = search(network, {"s0": 0.0}, costs)
+    assert found.levels == {"high": 0.5}
+    assert found.ceilings == pytest.approx({"low": 0.3})
+    assert found.routes[0].barrier_ev == 0.5
+    assert found.routes[0].proved
+    assert {passage.hop: passage.known for passage in found.routes[0].passages} == {"low": "at most", "high": "computed"}
+
+
+def test_interpolated_path_is_not_below_the_saddle() -> None:
+    """The ceiling of a hop is above its saddle; on a path through the structure on the plane by little more than its error."""
+    supercell, hop, vacancies = copper_hop()
+    symmetry = site_symmetry(supercell)
+    barrier, _ = hop_barrier(supercell, hop, vacancies, symmetry, Engine(EMT()), SETTINGS)
+    ends = hop_ends(supercell, hop, vacancies, symmetry)
+    straight = highest_of_path(ends, Engine(EMT()), SETTINGS)
+    through = highest_of_path(ends, Engine(EMT()), SETTINGS, divide(ends, Engine(EMT())).lowest)
+    assert barrier.saddle_energy_ev < through < barrier.saddle_energy_ev + PATH_ERROR + 0.02 < straight

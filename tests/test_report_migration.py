@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from seiflow.errors import ConvergenceError
+from seiflow.errors import ConvergenceError, PhysicsError
 from seiflow.jobs.task import write_structures
 from seiflow.properties.migration.migration import HopResult
 from seiflow.properties.migration.migration import migration as percolation_of
@@ -59,11 +59,22 @@ def boundary() -> "Atoms":
     return atoms
 
 
-def level(hop: Hop) -> float:
-    """Return an energy that rises with the length of the hop; some cannot be computed."""
-    if hop.hop == FAILING:
-        raise ConvergenceError(FAILS)
-    return 0.2 * hop.distance_angstrom
+@dataclass(frozen=True)
+class ByLength:
+    """Costs that rise with the length of a hop; one hop cannot be computed, and of no other way over a hop anything is known."""
+
+    energies: dict[str, float]
+
+    def bound(self, hop: Hop) -> float:
+        return max(self.energies[hop.site_initial], self.energies[hop.site_final])
+
+    def ceiling(self, hop: Hop) -> float:
+        raise PhysicsError(hop.hop)
+
+    def level(self, hop: Hop) -> float:
+        if hop.hop == FAILING:
+            raise ConvergenceError(FAILS)
+        return 0.2 * hop.distance_angstrom
 
 
 def searched(most_hops: int | None) -> tuple[DefectSupercell, Network, Found, dict[str, float]]:
@@ -73,7 +84,7 @@ def searched(most_hops: int | None) -> tuple[DefectSupercell, Network, Found, di
     return (
         cell,
         network,
-        search(network, energies, lambda hop: max(energies[hop.site_initial], energies[hop.site_final]), level, most_hops),
+        search(network, energies, ByLength(energies), most_hops),
         energies,
     )
 
@@ -121,6 +132,7 @@ def planar_hop(hop: Hop, energies: dict[str, float], found: Found) -> PlanarHop:
         hop.multiplicity,
         hop.edges,
         bound,
+        found.ceilings.get(hop.hop),
         found.levels.get(hop.hop),
     )
 
@@ -419,3 +431,19 @@ def test_computed_hops_are_in_the_structure_that_can_be_turned(tmp_path: Path) -
     levels = [hop.level_ev for hop in record.network if hop.level_ev is not None]
     assert [text for text, _ in hops.levels] == [f"{min(levels):.3f} eV", f"{max(levels):.3f} eV"]
     assert {shade for _, shade in hops.levels} <= set(hops.lines)
+
+
+def test_hop_of_a_best_path_that_need_not_be_computed_is_hollow(tmp_path: Path) -> None:
+    """Where some way over a hop is known, the map says so and does not call the path the best there can be."""
+    record = write_planar(tmp_path)
+    name = next(step.hop for route in record.routes for step in route.passages)
+    path = tmp_path / PLANAR / "emt" / "migration.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for hop in document["network"]:
+        if hop["hop"] == name:
+            hop.update(level_ev=None, ceiling_ev=hop["bound_ev"] + 0.1)
+    path.write_text(json.dumps(document), encoding="utf-8")
+    shown = drawn(tmp_path, PLANAR)
+    assert {line.state for line in shown.lines if line.hop == name} == {"capped"}
+    assert "need not be computed" in caption(shown)
+    assert "<svg" in barrier_map(shown)

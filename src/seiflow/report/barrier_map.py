@@ -37,11 +37,15 @@ def caption(shown: NetworkMap) -> str:
     """Return what the page says below a map."""
     states = {line.state for line in shown.lines}
     parts = [f"Hops of {shown.species} by the highest energy on the way, counted from the most stable vacancy"]
-    parts += ["thin and grey: not computed"] if "bounded" in states else []
+    parts += ["thin and grey: not computed"] if states & {"bounded", "capped"} else []
     parts += ["dotted: could not be computed"] if "failed" in states else []
     parts += ["outlined: the best paths along the two cell vectors in the paper"] if shown.routes else []
-    hollow = any(step.state != "computed" for route in shown.routes.values() for step in route)
-    parts += ["hollow: those of their hops that were not computed, so that the path is the best there can be"] if hollow else []
+    steps = {step.state for route in shown.routes.values() for step in route}
+    parts += (
+        ["hollow: those of their hops that need not be computed, for some way over them is known"] if "capped" in steps else []
+    )
+    guessed = bool(steps & {"bounded", "failed"})
+    parts += ["hollow: those of their hops that were not computed, so that the path is the best there can be"] if guessed else []
     return "; ".join(parts) + "."
 
 
@@ -150,8 +154,8 @@ class _Views:
 
     def _hops(self, view: int, pieces: Sequence[Piece], hops: Shades) -> None:
         """Draw hops, the lowest on top."""
-        for state, style, shade, width in (("bounded", "-", UNKNOWN, 0.6), ("failed", ":", INK, 1.0)):
-            ends = [[piece.start, piece.end, np.full(3, np.nan)] for piece in pieces if piece.line.state == state]
+        for states, style, shade, width in (({"bounded", "capped"}, "-", UNKNOWN, 0.6), ({"failed"}, ":", INK, 1.0)):
+            ends = [[piece.start, piece.end, np.full(3, np.nan)] for piece in pieces if piece.line.state in states]
             places = self._layout.place(view, np.reshape(ends, (-1, 3)))
             self._axes.plot(places[:, 0], places[:, 1], style, color=shade, linewidth=width, zorder=2)
         order = sorted((-level, place) for place, piece in enumerate(pieces) if (level := piece.line.level_ev) is not None)

@@ -62,6 +62,8 @@ def _planar(record: PlanarMigration) -> Iterator[Quantity]:
     yield Quantity("migration_hops_failed", len(record.failed))
     for hop in record.network:
         yield Quantity(f"hop_bound_ev[{hop.hop}]", hop.bound_ev)
+        if hop.ceiling_ev is not None:
+            yield Quantity(f"hop_ceiling_ev[{hop.hop}]", hop.ceiling_ev)
         if hop.level_ev is not None:
             yield Quantity(f"hop_level_ev[{hop.hop}]", hop.level_ev)
     for site in record.sites:

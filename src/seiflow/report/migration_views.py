@@ -68,7 +68,6 @@ class Passage(BaseModel):
     second: int
     offset: Offset
     level_ev: float
-    computed: bool
 
 
 class Route(BaseModel):
@@ -98,15 +97,16 @@ class SiteState(NamedSite):
 
 
 class PlanarHop(HopEdges):
-    """All hops of one class between sites near a plane; the level is None where it was not computed."""
+    """All hops of one class between sites near a plane; ceiling and level are None where they are not known."""
 
     distance_angstrom: float
     bound_ev: float
+    ceiling_ev: float | None
     level_ev: float | None
 
 
 class Barriers(BaseModel):
-    """Percolation barriers along the cell vectors; None where the hops computed form no path."""
+    """Percolation barriers along the cell vectors; None where no path is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

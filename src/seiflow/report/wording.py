@@ -66,6 +66,7 @@ LABELS = {
     "migration_hops_computed": "Hops computed",
     "migration_hops_failed": "Hops failed",
     "hop_bound_ev": "Lower bound of",
+    "hop_ceiling_ev": "Upper bound of",
     "hop_level_ev": "Level of",
     "site_energy_ev": "Vacancy vs most stable,",
     "barrier_forward_ev": "Hop",

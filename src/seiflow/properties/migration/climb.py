@@ -54,17 +54,23 @@ class Point:
     hessian: "NDArray[np.float64]"
 
 
-def top_of_path(ends: Ends, engine: Engine, images: int) -> tuple[Point, Profile]:
+def top_of_path(ends: Ends, engine: Engine, images: int, through: "Atoms | None" = None) -> tuple[Point, Profile]:
     """Return the highest point of the interpolated path, and its energies.
 
     Args:
         ends: Of the hop.
         engine: Evaluates the path three times.
         images: Moving images of the interpolation.
+        through: A structure on the way, which is then the middle of the path.
     """
     from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
-    path = CubicSpline(np.linspace(0, 1, images + 2), interpolated(ends, images))
+    if through is None:
+        way = interpolated(ends.initial, ends.final, images)
+    else:
+        legs = [interpolated(*leg, images // 2) for leg in ((ends.initial, through), (through, ends.final))]
+        way = np.concatenate([legs[0], legs[1][1:]])
+    path = CubicSpline(np.linspace(0, 1, len(way)), way)
     points, tangents = path(SAMPLES), path(SAMPLES, 1)
     found = [engine.evaluate(_at(ends, point)) for point in points]
     slopes = [-float(sample.forces.ravel() @ tangent) for sample, tangent in zip(found, tangents, strict=True)]
@@ -81,11 +87,11 @@ def top_of_path(ends: Ends, engine: Engine, images: int) -> tuple[Point, Profile
     return Point(atoms, uphill, hessian), Profile(tuple(zip((0.0, *SAMPLES, 1.0), energies, strict=True)), height)
 
 
-def interpolated(ends: Ends, images: int) -> "NDArray[np.float64]":
+def interpolated(initial: "Atoms", final: "Atoms", images: int) -> "NDArray[np.float64]":
     """Return the path of the image-dependent pair potential, ends included: points × 3n, Å."""
     from ase.mep import NEB
 
-    band = NEB([ends.initial.copy() for _ in range(images + 1)] + [ends.final.copy()], method="improvedtangent")
+    band = NEB([initial.copy() for _ in range(images + 1)] + [final.copy()], method="improvedtangent")
     band.interpolate(method="idpp", mic=False)
     return np.array([image.positions.ravel() for image in band.images])
 

@@ -6,6 +6,7 @@ found, that saddle is the barrier of the hop.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimu
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
-LOWER_BY = 0.05
-"""eV; an interpolated path counts as lower than a saddle if its highest energy is lower by this much."""
+if TYPE_CHECKING:
+    from ase import Atoms
+
+PATH_ERROR = 0.05
+"""eV; how much higher than told by three of its points an interpolated path may be."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,18 @@ def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: in
     return Crossing(highest, make_path(inside, ends.energy_initial), tuple(way.minima), saddle.trials)
 
 
+def highest_of_path(ends: Ends, engine: Engine, settings: MigrationSettings, through: "Atoms | None" = None) -> float:
+    """Return what the saddle between two states cannot be above, eV.
+
+    Args:
+        ends: The states.
+        engine: Evaluates three points.
+        settings: Images of the interpolation.
+        through: A structure that the interpolated path goes through.
+    """
+    return top_of_path(ends, engine, settings.images, through)[1].height + PATH_ERROR
+
+
 @dataclass(frozen=True)
 class _Way:
     """What is known of the way over a hop so far; lists that grow."""
@@ -113,7 +129,7 @@ def _cross_unless_lower(
 ) -> tuple[Path, Crossing | None]:
     """Cross, unless the interpolated path stays below the highest saddle so far; return the energies of the way taken."""
     start, profile = top_of_path(leg, engine, settings.images)
-    if profile.height < highest - LOWER_BY:
+    if profile.height < highest - PATH_ERROR:
         engine.report(f"on to the other end no higher than {profile.height:.3f} eV: no saddle is sought there")
         return make_path([(leg.length * part, energy) for part, energy in profile.points], leg.energy_initial), None
     crossing = cross(leg, engine, settings, splits=splits, start=start)

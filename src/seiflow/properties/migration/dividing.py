@@ -11,7 +11,7 @@ Source: E. Wigner, Trans. Faraday Soc. 34, 29 (1938), on dividing surfaces; the 
 Chem. 72, 891 (1968).
 """
 
-import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,19 @@ SOFTEST = 0.2
 """eV/Å²; curvature assumed for what relaxation could still have gained. Next to lowest at saddles of Li2CO3 are 0.03 to 0.2."""
 
 
+@dataclass(frozen=True)
+class Divide:
+    """What is known of a plane between two states.
+
+    Attributes:
+        bound: Of the highest energy on a path between them, from below, eV.
+        lowest: The structure of lowest energy on the plane.
+    """
+
+    bound: float
+    lowest: "Atoms"
+
+
 class DividingPlane(FixConstraint):  # type: ignore[misc] # the base class is untyped
     """Holds where an atom is along a direction, relative to the centre of all others."""
 
@@ -65,8 +78,8 @@ class DividingPlane(FixConstraint):  # type: ignore[misc] # the base class is un
         forces -= self._gradient * float((forces * self._gradient).sum())
 
 
-def least_energy(ends: Ends, engine: Engine) -> float:
-    """Return a lower bound of the highest energy on a path between two states, eV.
+def divide(ends: Ends, engine: Engine) -> Divide:
+    """Return a lower bound of the highest energy on a path between two states, and where the path is likely to pass.
 
     Raises:
         ConvergenceError: if the relaxation on the first plane did not converge.
@@ -75,16 +88,26 @@ def least_energy(ends: Ends, engine: Engine) -> float:
     place = 0.5 + float(np.clip(shift, -FARTHEST_FROM_MIDDLE, FARTHEST_FROM_MIDDLE))
     start = _between(ends, place)
     relaxed = _on_plane(start, ends, engine)
-    bound, slope = _bound(relaxed), _slope(relaxed, ends)
+    slope = _slope(relaxed, ends)
     if abs(slope) > STEEP:
         stiffness = 8 * INTRINSIC_BARRIER / ends.length**2
         further = np.clip(slope / stiffness / ends.length, -FARTHEST_FROM_MIDDLE, FARTHEST_FROM_MIDDLE)
         moved = relaxed.copy()
         moved.set_constraint()
         moved.positions += further * (ends.final.positions - ends.initial.positions)
-        with contextlib.suppress(ConvergenceError):
-            bound = max(bound, _bound(_on_plane(moved, ends, engine)))
-    return max(bound, ends.energy_initial, ends.energy_final)
+        relaxed = _better(relaxed, moved, ends, engine)
+    bound = max(_bound(relaxed), ends.energy_initial, ends.energy_final)
+    relaxed.set_constraint()
+    return Divide(bound, relaxed)
+
+
+def _better(relaxed: "Atoms", moved: "Atoms", ends: Ends, engine: Engine) -> "Atoms":
+    """Return what a structure relaxes to on the plane it is on, if that bounds the path better."""
+    try:
+        there = _on_plane(moved, ends, engine)
+    except ConvergenceError:
+        return relaxed
+    return max(relaxed, there, key=_bound)
 
 
 def _between(ends: Ends, place: float) -> "Atoms":

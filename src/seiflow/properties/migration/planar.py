@@ -64,6 +64,7 @@ class PlanarHop:
     Attributes:
         edges: All of them in the supercell, as (site, site, cell offset).
         bound_ev: What it was taken to cost at least, above the most stable vacancy.
+        ceiling_ev: What it costs at most, likewise; None if that was not looked for or it was computed.
         level_ev: Its highest energy, likewise; None if it was not computed.
     """
 
@@ -74,6 +75,7 @@ class PlanarHop:
     multiplicity: int
     edges: tuple[tuple[int, int, tuple[int, int, int]], ...]
     bound_ev: float
+    ceiling_ev: float | None
     level_ev: float | None
 
 
@@ -93,7 +95,7 @@ class PlanarMigration:
         expansion: How often the cell is repeated; sites are numbered in that supercell (``ase.Atoms.repeat``).
         cutoff_angstrom: Longest hop.
         percolation_barrier_ev: Along a and b, in the plane, and c, across it: the level, above the most stable vacancy of the
-            structure, that a path cannot avoid. None where the hops computed form no path.
+            structure, that a path cannot avoid. None where no path is known, over hops computed or with a ceiling.
         percolation_lower_bound_ev: What no path of hops up to the cut-off can be below, whatever those that were not computed
             are. Equal to the barrier where that is proved.
         routes: The paths.
@@ -178,7 +180,7 @@ def planar_migration(
     """
     work = PlanarHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
-    found = search(network, energies, work.bound, work.level, settings.most_hops)
+    found = search(network, energies, work, settings.most_hops)
     lowest = min(energies.values())
     states = tuple(
         SiteState(
@@ -223,6 +225,7 @@ def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
         multiplicity=hop.multiplicity,
         edges=hop.edges,
         bound_ev=found.bounds[hop.hop] - lowest,
+        ceiling_ev=found.ceilings[hop.hop] - lowest if hop.hop in found.ceilings else None,
         level_ev=found.levels[hop.hop] - lowest if hop.hop in found.levels else None,
     )
 
@@ -236,7 +239,7 @@ def _warnings(found: Found) -> list[str]:
     ]
     for route in found.routes:
         if route.barrier_ev is None:
-            told.append(f"Along {route.axis} the hops computed form no path; no path is below {route.lower_bound_ev:.3f} eV.")
+            told.append(f"Along {route.axis} no path is known; none is below {route.lower_bound_ev:.3f} eV.")
         elif not route.proved:
             told.append(
                 f"Along {route.axis} the barrier is between {route.lower_bound_ev:.3f} and {route.barrier_ev:.3f} eV: "

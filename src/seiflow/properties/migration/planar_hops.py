@@ -1,4 +1,4 @@
-"""Single hops of a boundary or interface: what they cost at least, and what they cost."""
+"""Single hops of a boundary or interface: what they cost at least, at most, and what they cost."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,9 +8,10 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
 from seiflow.properties.migration.band import NoBarrierError
+from seiflow.properties.migration.crossing import highest_of_path
 from seiflow.properties.migration.descent import has_arrived
-from seiflow.properties.migration.dividing import least_energy
-from seiflow.properties.migration.hop import Barrier, Frames, hop_barrier
+from seiflow.properties.migration.dividing import divide
+from seiflow.properties.migration.hop import Barrier, Frames, barrier_between
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop
 from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends, Vacancy, hop_ends
@@ -25,7 +26,7 @@ DOWNHILL = "no barrier: a band is highest at one end"
 
 
 class PlanarHops:
-    """Computes hops and keeps what is known of them.
+    """Computes hops and keeps what is known of them: the :class:`~seiflow.properties.migration.search.Costs` of a search.
 
     Attributes:
         barriers: Of hops with a saddle, by name.
@@ -47,6 +48,7 @@ class PlanarHops:
         self._symmetry = symmetry
         self._engine = engine
         self._settings = settings
+        self._on_the_way: dict[str, Atoms] = {}
         self.barriers: dict[str, Barrier] = {}
         self.frames: list[Frames] = []
         self.summaries: list[HopSummary] = []
@@ -57,7 +59,22 @@ class PlanarHops:
         if has_arrived(ends.initial, ends.final, ends.mover):
             return max(ends.energy_initial, ends.energy_final)
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å, a bound")
-        return least_energy(ends, self._engine)
+        found = divide(ends, self._engine)
+        self._on_the_way[hop.hop] = found.lowest
+        return found.bound
+
+    def ceiling(self, hop: Hop) -> float:
+        """Return the highest energy of some way over a hop, eV.
+
+        Raises:
+            PhysicsError: if its ends are one state and it is not known what lies between its sites.
+        """
+        ends = self._ends(hop)
+        if has_arrived(ends.initial, ends.final, ends.mover):
+            self._refuse_ridge(hop)
+            return max(ends.energy_initial, ends.energy_final)
+        self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å, a path")
+        return highest_of_path(ends, self._engine, self._settings, self._on_the_way.get(hop.hop))
 
     def level(self, hop: Hop) -> float:
         """Return the highest energy of a hop, eV."""
@@ -69,7 +86,9 @@ class PlanarHops:
             return level
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
         try:
-            barrier, frames = hop_barrier(self._supercell, hop, self._vacancies, self._symmetry, self._engine, self._settings)
+            barrier, frames = barrier_between(
+                ends, hop.hop, hop.distance_angstrom, self._engine, self._settings, self._on_the_way.get(hop.hop)
+            )
         except NoBarrierError:
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)

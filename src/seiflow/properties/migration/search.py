@@ -2,17 +2,20 @@
 
 The level of a hop is its highest energy. Before it is computed it has an optimistic bound, which no path over it can be below:
 the higher of its two end energies, or, at the cost of one relaxation, the least energy of a plane that the ion must cross
-(:mod:`~seiflow.properties.migration.dividing`). The best path of the network with these levels is looked for. As long as it
-holds a hop that is only bounded, that hop's bound is sharpened, or the hop is computed, and the path looked for again. When
-every hop of the best path has been computed, no other hop can lower the result, for that path is the best even if all the
-others were at their bounds.
+(:mod:`~seiflow.properties.migration.dividing`). The best path of the network with these levels is looked for. Its highest hop
+is computed first. What the others cost matters only if it could be more: for each of them a ceiling is looked for, the highest
+energy of some way over it, which costs three evaluations, and only a hop whose ceiling is too high has its bound sharpened or is
+computed. Then the path is looked for again. When no hop of the best path can be above its level, no other hop can lower the
+result, for that path is the best even if all the others were at their bounds.
 
-Hops that could not be computed are closed to the path, and open at their bound for what the barrier could be at best; where the
-two differ the result is a range.
+Hops that could not be computed are open to the path at their ceiling, and at their bound for what the barrier could be at best;
+where the two differ the result is a range.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -22,8 +25,32 @@ from seiflow.properties.migration.percolation import Edge, Offset, Step, best_pa
 
 AXES = "abc"
 
-Compute = Callable[[Hop], float]
-"""Returns an energy of a hop, eV: its highest one, or a bound of that."""
+WELL_BELOW = 0.06
+FAR_BELOW = 0.4
+"""eV; a hop whose bound is that much below the level of its path has its ceiling looked for before anything that costs more.
+
+The first is for paths through the structure that gave the bound, the second for straight ones, where it is only that of the ends.
+"""
+
+
+Known = Literal["computed", "at most", "at least"]
+
+
+class Costs(Protocol):
+    """What hops cost, eV.
+
+    A :class:`ConvergenceError`, :class:`CalculatorError` or :class:`PhysicsError` leaves a bound or a ceiling as it was;
+    a hop that was to be computed is closed.
+    """
+
+    def bound(self, hop: Hop) -> float:
+        """Return what no path over a hop can be below; sharper than its end energies."""
+
+    def ceiling(self, hop: Hop) -> float:
+        """Return the highest energy of some way over a hop, which its level cannot be above."""
+
+    def level(self, hop: Hop) -> float:
+        """Return the highest energy of a hop."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +59,7 @@ class Passage:
 
     Attributes:
         level_ev: Above the most stable vacancy.
-        computed: Whether the hop was computed; otherwise the level is its bound.
+        known: Whether that is its level, or what this is at most or at least.
     """
 
     hop: str
@@ -40,7 +67,7 @@ class Passage:
     second: int
     offset: Offset
     level_ev: float
-    computed: bool
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,8 @@ class Route:
 
     Attributes:
         axis: a, b or c.
-        barrier_ev: Its highest level above the most stable vacancy, over computed hops only; None if they form no path.
+        barrier_ev: Its highest level above the most stable vacancy, over hops computed or with a ceiling; None if they form no
+            path.
         lower_bound_ev: Of any path, even if all hops that were not computed were at their bounds.
         passages: The hops of the path that has the barrier, or else the bound.
     """
@@ -99,6 +127,7 @@ class Found:
     Attributes:
         levels: Highest energies (eV) of the hops computed, by name.
         bounds: What each hop was taken to cost at least, eV, by name.
+        ceilings: What hops that were not computed cost at most, eV, by name, where that is known.
         routes: One for each cell vector.
         bounded: Hops that were not computed.
         failed: Hops that could not be computed.
@@ -106,33 +135,33 @@ class Found:
 
     levels: Mapping[str, float]
     bounds: Mapping[str, float]
+    ceilings: Mapping[str, float]
     routes: tuple[Route, ...]
     bounded: tuple[Bounded, ...]
     failed: tuple[Failed, ...]
 
 
-def search(
-    network: Network, energies: Mapping[str, float], bound: Compute, compute: Compute, most_hops: int | None = None
-) -> Found:
+def search(network: Network, energies: Mapping[str, float], costs: Costs, most_hops: int | None = None) -> Found:
     """Compute the hops that decide the percolation barriers.
 
     Args:
         network: All hops.
         energies: Of the vacancy at each site, eV, by name.
-        bound: Returns a bound sharper than the end energies. A :class:`ConvergenceError` or :class:`CalculatorError` leaves the
-            hop with those.
-        compute: Computes one hop. One of these errors, or a :class:`PhysicsError`, closes the hop.
+        costs: Of single hops.
         most_hops: Stop after so many were computed, even if the barriers are not settled.
     """
-    known = _Levels(network, energies)
+    known = _Levels(network, energies, costs)
     for axis in range(3):
         while True:
-            undecided = known.undecided(axis)
+            level, undecided = known.undecided(axis)
+            low = [hop for hop in undecided if known.may_have_ceiling_below(hop, level)]
             vague = [hop for hop in undecided if not known.is_sharp(hop)]
-            if vague:
-                known.sharpen(vague[0], bound)
+            if low:
+                known.look_for_ceiling(low[0])
+            elif vague:
+                known.sharpen(vague[0])
             elif undecided and (most_hops is None or known.tried < most_hops):
-                known.try_out(undecided[0], compute)
+                known.compute(undecided[0])
             else:
                 break
     return known.result()
@@ -141,11 +170,14 @@ def search(
 class _Levels:
     """What is known of the hops so far."""
 
-    def __init__(self, network: Network, energies: Mapping[str, float]) -> None:
+    def __init__(self, network: Network, energies: Mapping[str, float], costs: Costs) -> None:
+        self._costs = costs
         self._lowest = min(energies.values())
         self._hops = {hop.hop: hop for hop in network.hops}
         self._bounds = {hop.hop: max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
         self._sharp: dict[str, bool] = {}
+        self._ceilings: dict[str, float] = {}
+        self._looked: set[tuple[str, bool]] = set()
         self._computed: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._edges = [(hop.hop, *edge) for hop in network.hops for edge in hop.edges]
@@ -155,36 +187,51 @@ class _Levels:
     def tried(self) -> int:
         return len(self._computed) + len(self._failed)
 
-    def undecided(self, axis: int) -> list[Hop]:
-        """Return the hops of the best path that were not computed, the one that is probably highest first."""
-        path = self._path(self._graph(closed=self._failed), axis)
+    def undecided(self, axis: int) -> tuple[float, list[Hop]]:
+        """Return the level of the best path, and its hops that may be above it, the one that is probably highest first."""
+        level, path = self._path(self._likely(), axis)
         names = {self._edges[step.edge][0] for step in path}
-        hops = [self._hops[name] for name in names if name not in self._computed]
-        return sorted(hops, key=lambda hop: (-self._bounds[hop.hop], -hop.distance_angstrom, hop.hop))
+        hops = [self._hops[name] for name in names if self._highest(name) > level + SAME_LEVEL]
+        return level, sorted(hops, key=lambda hop: (-self._bounds[hop.hop], -hop.distance_angstrom, hop.hop))
+
+    def may_have_ceiling_below(self, hop: Hop, level: float) -> bool:
+        """Tell whether the ceiling of a hop may be below a level and was not looked for with what is known now."""
+        sharp = self._sharp.get(hop.hop, False)
+        margin = WELL_BELOW if sharp else FAR_BELOW
+        return (hop.hop, sharp) not in self._looked and self._bounds[hop.hop] < level - margin
 
     def is_sharp(self, hop: Hop) -> bool:
         """Tell whether all was done for the bound of a hop."""
         return hop.hop in self._sharp
 
-    def sharpen(self, hop: Hop, bound: Compute) -> None:
+    def sharpen(self, hop: Hop) -> None:
         """Raise the bound of a hop."""
         try:
-            self._bounds[hop.hop] = max(bound(hop), self._bounds[hop.hop])
+            self._bounds[hop.hop] = max(self._costs.bound(hop), self._bounds[hop.hop])
             self._sharp[hop.hop] = True
-        except (ConvergenceError, CalculatorError):
+        except (PhysicsError, ConvergenceError, CalculatorError):
             self._sharp[hop.hop] = False
 
-    def try_out(self, hop: Hop, compute: Compute) -> None:
-        """Compute a hop."""
+    def look_for_ceiling(self, hop: Hop) -> None:
+        """Lower the ceiling of a hop."""
+        self._looked.add((hop.hop, self._sharp.get(hop.hop, False)))
+        with contextlib.suppress(PhysicsError, ConvergenceError, CalculatorError):
+            self._ceilings[hop.hop] = min(self._costs.ceiling(hop), self._ceilings.get(hop.hop, np.inf))
+
+    def compute(self, hop: Hop) -> None:
+        """Compute a hop; if that fails, its ceiling has to do."""
         try:
-            self._computed[hop.hop] = compute(hop)
+            self._computed[hop.hop] = self._costs.level(hop)
         except (PhysicsError, ConvergenceError, CalculatorError) as error:
             self._failed[hop.hop] = str(error)
+            if (hop.hop, self._sharp.get(hop.hop, False)) not in self._looked:
+                self.look_for_ceiling(hop)
 
     def result(self) -> Found:
         return Found(
             levels=self._computed,
             bounds=self._bounds,
+            ceilings={name: self._highest(name) for name in self._bounds if name not in self._computed and self._is_open(name)},
             routes=tuple(self._route(axis) for axis in range(3)),
             bounded=tuple(
                 Bounded(name, self._bounds[name] - self._lowest, self._sharp.get(name, False))
@@ -194,35 +241,52 @@ class _Levels:
             failed=tuple(Failed(name, reason, self._bounds[name] - self._lowest) for name, reason in self._failed.items()),
         )
 
-    def _graph(self, closed: "Mapping[str, object]") -> list[Edge]:
-        levels = {name: np.inf if name in closed else self._computed.get(name, bound) for name, bound in self._bounds.items()}
+    def _highest(self, name: str) -> float:
+        """Return what a hop costs at most."""
+        return self._computed.get(name, max(self._ceilings.get(name, np.inf), self._bounds[name]))
+
+    def _least(self, name: str) -> float:
+        """Return what a hop costs at least."""
+        return self._computed.get(name, self._bounds[name])
+
+    def _is_open(self, name: str) -> bool:
+        return bool(np.isfinite(self._highest(name)))
+
+    def _likely(self) -> list[Edge]:
+        """Return the network in which the search goes on: hops at their least, those that failed at their most."""
+        return self._graph({name: self._highest(name) if name in self._failed else self._least(name) for name in self._hops})
+
+    def _graph(self, levels: Mapping[str, float]) -> list[Edge]:
         return [Edge(first, second, offset, levels[name]) for name, first, second, offset in self._edges]
 
-    def _path(self, edges: Sequence[Edge], axis: int) -> tuple[Step, ...]:
+    def _path(self, edges: Sequence[Edge], axis: int) -> tuple[float, tuple[Step, ...]]:
+        """Return the level of the best path along a cell vector, and the path, with as few open questions as there can be."""
         level = thresholds(self._sites, edges).along[axis]
         if not np.isfinite(level):
-            return ()
-        unknown = {number for number, (name, *_) in enumerate(self._edges) if name not in self._computed}
-        return best_path(edges, axis, level, unknown)
+            return level, ()
+        open_yet = {number for number, (name, *_) in enumerate(self._edges) if self._highest(name) > level + SAME_LEVEL}
+        return level, best_path(edges, axis, level, open_yet)
 
     def _route(self, axis: int) -> Route:
-        untried = {name: None for name in self._bounds if name not in self._computed}
-        upper = thresholds(self._sites, self._graph(closed=untried)).along[axis]
-        optimistic = self._graph(closed={})
-        lower = thresholds(self._sites, optimistic).along[axis]
-        settled = np.isfinite(upper)
-        path = self._path(self._graph(closed=untried) if settled else optimistic, axis)
+        at_most, at_least = (self._graph({name: known(name) for name in self._hops}) for known in (self._highest, self._least))
+        upper, path = self._path(at_most, axis)
+        lower, optimistic = self._path(at_least, axis)
+        settled = bool(np.isfinite(upper))
         return Route(
             axis=AXES[axis],
             barrier_ev=upper - self._lowest if settled else None,
             lower_bound_ev=lower - self._lowest,
-            passages=tuple(self._passage(step) for step in path),
+            passages=tuple(self._passage(step, at_most=settled) for step in (path if settled else optimistic)),
         )
 
-    def _passage(self, step: Step) -> Passage:
+    def _passage(self, step: Step, *, at_most: bool) -> Passage:
         name, first, second, offset = self._edges[step.edge]
         if not step.forward:
             first, second, offset = second, first, (-offset[0], -offset[1], -offset[2])
-        computed = name in self._computed
-        level = self._computed[name] if computed else self._bounds[name]
-        return Passage(name, first, second, offset, level - self._lowest, computed)
+        level = self._highest(name) if at_most else self._least(name)
+        return Passage(name, first, second, offset, level - self._lowest, self._known(name, at_most=at_most))
+
+    def _known(self, name: str, *, at_most: bool) -> Known:
+        if name in self._computed:
+            return "computed"
+        return "at most" if at_most else "at least"
