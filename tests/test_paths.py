@@ -62,6 +62,7 @@ class Known:
     def __init__(self, bounds: dict[str, float], true: dict[str, float], over: float = 0.0, lost: str = "") -> None:
         """Take bounds and levels of hops; paths known are ``over`` higher; the hop ``lost`` cannot be computed."""
         self.bounds, self.true, self.over, self.lost = bounds, true, over, lost
+        self.tried = 0
 
     def bound(self, hop: Hop) -> float:
         return self.bounds[hop.hop]
@@ -70,6 +71,7 @@ class Known:
         return self.true[hop.hop] + self.over
 
     def level(self, hop: Hop) -> float:
+        self.tried += 1
         if hop.hop == self.lost:
             raise PhysicsError(LOST)
         return self.true[hop.hop]
@@ -102,7 +104,8 @@ def test_range_of_an_unfinished_search_holds_the_truth(
 ) -> None:
     """After a few hops only, the barrier lies between the bound and what the computed hops give."""
     network, energies, bounds, true = case
-    found = search(network, energies, Known(bounds, true, over), most)
+    costs = Known(bounds, true, over)
+    found = search(network, energies, costs, lambda: costs.tried < most)
     assert len(found.levels) <= most
     for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
         if wanted is not None:

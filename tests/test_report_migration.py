@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,7 @@ class ByLength:
     """Costs that rise with the length of a hop; one hop cannot be computed, and of no other way over a hop anything is known."""
 
     energies: dict[str, float]
+    tried: list[str] = field(default_factory=list)
 
     def bound(self, hop: Hop) -> float:
         return max(self.energies[hop.site_initial], self.energies[hop.site_final])
@@ -72,6 +73,7 @@ class ByLength:
         raise PhysicsError(hop.hop)
 
     def level(self, hop: Hop) -> float:
+        self.tried.append(hop.hop)
         if hop.hop == FAILING:
             raise ConvergenceError(FAILS)
         return 0.2 * hop.distance_angstrom
@@ -81,10 +83,11 @@ def searched(most_hops: int | None) -> tuple[DefectSupercell, Network, Found, di
     cell = defect_supercell(boundary(), species="Li", image_distance=5.0)
     network = planar_network(boundary(), cell, "Li", SETTINGS)
     energies = {site.name: 0.05 * number for number, site in enumerate(cell.sites)}
+    costs = ByLength(energies)
     return (
         cell,
         network,
-        search(network, energies, ByLength(energies), most_hops),
+        search(network, energies, costs, lambda: most_hops is None or len(costs.tried) < most_hops),
         energies,
     )
 

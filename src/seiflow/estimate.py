@@ -96,8 +96,8 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
     sites, added = len(cell.sites), settings.segregation.interstitials
     if job.name == "segregation":
         return _Work(2 + sites + added, SUPERCELL["vacancy"] * sites + DEFECT * added, len(cell.atoms))
-    computed = settings.migration.most_hops or DECISIVE
-    return _Work(1, BOUND * BOUNDS_PER_SITE * sites + SUPERCELL["hop"] * computed, len(cell.atoms))
+    needed = BOUND * BOUNDS_PER_SITE * sites + SUPERCELL["hop"] * DECISIVE
+    return _Work(1, min(needed, settings.migration.most_evaluations or needed), len(cell.atoms))
 
 
 def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:

@@ -52,11 +52,11 @@ class MigrationSettings(Settings):
         description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions, a tenth more in a "
         "boundary or interface",
     )
-    most_hops: int | None = Field(
+    most_evaluations: int | None = Field(
         None,
         ge=1,
-        description="hops of a boundary or interface computed at most, even if the barriers are then ranges; null computes as "
-        "many as the proof needs",
+        description="no hop of a boundary or interface is begun after so many force evaluations, even if the barriers are then "
+        "ranges; null computes as many hops as the proof needs",
     )
     fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed vacancy or saddle, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")

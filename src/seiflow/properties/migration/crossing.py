@@ -58,7 +58,7 @@ def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: in
     try:
         saddle = find_saddle(ends, engine, settings, start)
     except IntermediateMinimumError as error:
-        if not splits or any(has_arrived(error.minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final)):
+        if not splits or _is_an_end(error.minimum, ends):
             raise
         return _split(ends, error, engine, settings, splits - 1)
     descent = descend(saddle, ends, engine, settings)
@@ -127,13 +127,26 @@ class _Way:
 def _cross_unless_lower(
     leg: Ends, highest: float, engine: Engine, settings: MigrationSettings, splits: int
 ) -> tuple[Path, Crossing | None]:
-    """Cross, unless the interpolated path stays below the highest saddle so far; return the energies of the way taken."""
+    """Cross, unless the interpolated path stays below the highest saddle so far; return the energies of the way taken.
+
+    Where the search for a saddle slides back into an end, there is hardly one, and the interpolated path counts as it is.
+    """
     start, profile = top_of_path(leg, engine, settings.images)
+    interpolated = make_path([(leg.length * part, energy) for part, energy in profile.points], leg.energy_initial)
     if profile.height < highest - PATH_ERROR:
         engine.report(f"on to the other end no higher than {profile.height:.3f} eV: no saddle is sought there")
-        return make_path([(leg.length * part, energy) for part, energy in profile.points], leg.energy_initial), None
-    crossing = cross(leg, engine, settings, splits=splits, start=start)
+        return interpolated, None
+    try:
+        crossing = cross(leg, engine, settings, splits=splits, start=start)
+    except IntermediateMinimumError as error:
+        if profile.height > highest or not _is_an_end(error.minimum, leg):
+            raise
+        return interpolated, None
     return crossing.path, crossing
+
+
+def _is_an_end(minimum: Minimum, ends: Ends) -> bool:
+    return any(has_arrived(minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final))
 
 
 def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:

@@ -9,7 +9,7 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, climbing_band
-from seiflow.properties.migration.climb import Point, top_of_path
+from seiflow.properties.migration.climb import Point
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
@@ -133,7 +133,6 @@ def barrier_between(
     distance_angstrom: float,
     engine: Engine,
     settings: MigrationSettings,
-    through: "Atoms | None" = None,
 ) -> tuple[Barrier, Frames]:
     """Return the barrier between two states and the structures of the hop.
 
@@ -143,7 +142,6 @@ def barrier_between(
         distance_angstrom: Its length, for the record.
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
-        through: A structure near the saddle, if one is known; the search for that of an asymmetric hop starts there.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends.
@@ -151,9 +149,7 @@ def barrier_between(
     """
     warnings: tuple[str, ...] = ()
     try:
-        asymmetric = through is not None and not ends.swaps
-        start = top_of_path(ends, engine, settings.images, through)[0] if asymmetric else None
-        crossing = cross(ends, engine, settings, start=start)
+        crossing = cross(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")

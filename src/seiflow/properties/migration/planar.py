@@ -180,7 +180,8 @@ def planar_migration(
     """
     work = PlanarHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
-    found = search(network, energies, work, settings.most_hops)
+    most, before = settings.most_evaluations, engine.force_evaluations
+    found = search(network, energies, work, lambda: most is None or engine.force_evaluations - before < most)
     lowest = min(energies.values())
     states = tuple(
         SiteState(

@@ -86,9 +86,7 @@ class PlanarHops:
             return level
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
         try:
-            barrier, frames = barrier_between(
-                ends, hop.hop, hop.distance_angstrom, self._engine, self._settings, self._on_the_way.get(hop.hop)
-            )
+            barrier, frames = barrier_between(ends, hop.hop, hop.distance_angstrom, self._engine, self._settings)
         except NoBarrierError:
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)

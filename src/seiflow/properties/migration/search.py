@@ -13,7 +13,7 @@ where the two differ the result is a range.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -141,29 +141,19 @@ class Found:
     failed: tuple[Failed, ...]
 
 
-def search(network: Network, energies: Mapping[str, float], costs: Costs, most_hops: int | None = None) -> Found:
+def search(network: Network, energies: Mapping[str, float], costs: Costs, go_on: Callable[[], bool] = lambda: True) -> Found:
     """Compute the hops that decide the percolation barriers.
 
     Args:
         network: All hops.
         energies: Of the vacancy at each site, eV, by name.
         costs: Of single hops.
-        most_hops: Stop after so many were computed, even if the barriers are not settled.
+        go_on: Asked before anything is spent on a hop; once it says no, what is not settled stays a range.
     """
     known = _Levels(network, energies, costs)
-    for axis in range(3):
-        while True:
-            level, undecided = known.undecided(axis)
-            low = [hop for hop in undecided if known.may_have_ceiling_below(hop, level)]
-            vague = [hop for hop in undecided if not known.is_sharp(hop)]
-            if low:
-                known.look_for_ceiling(low[0])
-            elif vague:
-                known.sharpen(vague[0])
-            elif undecided and (most_hops is None or known.tried < most_hops):
-                known.compute(undecided[0])
-            else:
-                break
+    waiting = [True]
+    while any(waiting):
+        waiting = [go_on() and known.advance(axis) for axis in range(3)]
     return known.result()
 
 
@@ -183,28 +173,33 @@ class _Levels:
         self._edges = [(hop.hop, *edge) for hop in network.hops for edge in hop.edges]
         self._sites = sorted({site for _, first, second, _ in self._edges for site in (first, second)})
 
-    @property
-    def tried(self) -> int:
-        return len(self._computed) + len(self._failed)
+    def advance(self, axis: int) -> bool:
+        """Learn more of one hop of the best path along a cell vector; return whether there was any that matters."""
+        level, undecided = self._undecided(axis)
+        low = [hop for hop in undecided if self._may_have_ceiling_below(hop, level)]
+        vague = [hop for hop in undecided if hop.hop not in self._sharp]
+        if low:
+            self._look_for_ceiling(low[0])
+        elif vague:
+            self._sharpen(vague[0])
+        elif undecided:
+            self._compute(undecided[0])
+        return bool(undecided)
 
-    def undecided(self, axis: int) -> tuple[float, list[Hop]]:
+    def _undecided(self, axis: int) -> tuple[float, list[Hop]]:
         """Return the level of the best path, and its hops that may be above it, the one that is probably highest first."""
         level, path = self._path(self._likely(), axis)
         names = {self._edges[step.edge][0] for step in path}
         hops = [self._hops[name] for name in names if self._highest(name) > level + SAME_LEVEL]
         return level, sorted(hops, key=lambda hop: (-self._bounds[hop.hop], -hop.distance_angstrom, hop.hop))
 
-    def may_have_ceiling_below(self, hop: Hop, level: float) -> bool:
+    def _may_have_ceiling_below(self, hop: Hop, level: float) -> bool:
         """Tell whether the ceiling of a hop may be below a level and was not looked for with what is known now."""
         sharp = self._sharp.get(hop.hop, False)
         margin = WELL_BELOW if sharp else FAR_BELOW
         return (hop.hop, sharp) not in self._looked and self._bounds[hop.hop] < level - margin
 
-    def is_sharp(self, hop: Hop) -> bool:
-        """Tell whether all was done for the bound of a hop."""
-        return hop.hop in self._sharp
-
-    def sharpen(self, hop: Hop) -> None:
+    def _sharpen(self, hop: Hop) -> None:
         """Raise the bound of a hop."""
         try:
             self._bounds[hop.hop] = max(self._costs.bound(hop), self._bounds[hop.hop])
@@ -212,20 +207,20 @@ class _Levels:
         except (PhysicsError, ConvergenceError, CalculatorError):
             self._sharp[hop.hop] = False
 
-    def look_for_ceiling(self, hop: Hop) -> None:
+    def _look_for_ceiling(self, hop: Hop) -> None:
         """Lower the ceiling of a hop."""
         self._looked.add((hop.hop, self._sharp.get(hop.hop, False)))
         with contextlib.suppress(PhysicsError, ConvergenceError, CalculatorError):
             self._ceilings[hop.hop] = min(self._costs.ceiling(hop), self._ceilings.get(hop.hop, np.inf))
 
-    def compute(self, hop: Hop) -> None:
+    def _compute(self, hop: Hop) -> None:
         """Compute a hop; if that fails, its ceiling has to do."""
         try:
             self._computed[hop.hop] = self._costs.level(hop)
         except (PhysicsError, ConvergenceError, CalculatorError) as error:
             self._failed[hop.hop] = str(error)
             if (hop.hop, self._sharp.get(hop.hop, False)) not in self._looked:
-                self.look_for_ceiling(hop)
+                self._look_for_ceiling(hop)
 
     def result(self) -> Found:
         return Found(
