@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seiflow.engine import Engine
+from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.modes import Modes, lowest_modes
-from seiflow.properties.migration.springs import spring_model
 
 TOLERANCE = 0.15
 ORDER = {"hollow": 0, "bridge": 1, "ontop": 2}
@@ -79,7 +79,7 @@ def adatom() -> dict[str, tuple[Modes, np.ndarray]]:
         stationary = engine.relax(slab, fmax=0.01, symmetric=True)
         stationary.set_constraint()
         found[site] = (
-            lowest_modes(stationary, len(slab) - 1, engine, TOLERANCE, spring_model(stationary)),
+            lowest_modes(stationary, len(slab) - 1, engine, TOLERANCE, model_hessian(stationary)),
             curvatures_by_differences(stationary, engine),
         )
     return found
@@ -95,7 +95,7 @@ def vacancy_hop() -> tuple[Modes, np.ndarray]:
     engine = Engine(EMT())
     saddle = engine.relax(supercell, fmax=0.01, symmetric=True)
     saddle.set_constraint()
-    return lowest_modes(saddle, 0, engine, TOLERANCE, spring_model(saddle)), curvatures_by_differences(saddle, engine)
+    return lowest_modes(saddle, 0, engine, TOLERANCE, model_hessian(saddle)), curvatures_by_differences(saddle, engine)
 
 
 @pytest.mark.parametrize("site", ORDER)
@@ -139,7 +139,7 @@ def test_any_number_of_negative_modes_is_told_apart(negatives: list[float], seed
     reference = np.random.default_rng(seed).uniform(0, 8, (30, 3))
     atoms = Atoms("Cu30", positions=reference, cell=[8, 8, 8], pbc=True)
     engine = Engine(Quadratic(reference, with_spectrum(negatives, 30, seed)))
-    modes = lowest_modes(atoms, 0, engine, TOLERANCE, spring_model(atoms))
+    modes = lowest_modes(atoms, 0, engine, TOLERANCE, model_hessian(atoms))
     assert min(modes.negative, 2) == min(len(negatives), 2)
     assert modes.certain
 
@@ -157,7 +157,7 @@ def test_negative_mode_that_leaves_the_moving_ion_at_rest_is_found() -> None:
         others = np.eye(120) - np.outer(unit, unit)
         hessian = others @ hessian @ others + curvature * np.outer(unit, unit)
     atoms = Atoms("Cu40", reference, cell=[8, 8, 8], pbc=True)
-    modes = lowest_modes(atoms, 0, Engine(Quadratic(reference, hessian)), TOLERANCE, spring_model(atoms))
+    modes = lowest_modes(atoms, 0, Engine(Quadratic(reference, hessian)), TOLERANCE, model_hessian(atoms))
     assert modes.negative == 2
     assert modes.curvatures[0] == pytest.approx(-2.0, rel=0.1)
 
@@ -167,6 +167,6 @@ def test_soft_mode_within_the_tolerance_is_not_negative() -> None:
     reference = np.random.default_rng(4).uniform(0, 8, (8, 3))
     engine = Engine(Quadratic(reference, with_spectrum([-2.0, -0.1], 8, 4)))
     atoms = Atoms("Cu8", reference, cell=[8, 8, 8], pbc=True)
-    model = spring_model(atoms)
+    model = model_hessian(atoms)
     assert lowest_modes(atoms, 0, engine, TOLERANCE, model).negative == 1
     assert lowest_modes(atoms, 0, engine, 0.02, model).negative == 2

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from test_modes import Quadratic, with_spectrum
 
 from seiflow.engine import Engine
+from seiflow.model_hessian import IN_PLACE, model_hessian
 from seiflow.properties.migration.climb import measured
 from seiflow.properties.migration.modes import lowest_modes
-from seiflow.properties.migration.springs import IN_PLACE, spring_model
 from seiflow.properties.migration.walk import learnt, walk
 
 SEEDS = st.integers(0, 10**6)
@@ -39,7 +39,7 @@ def test_walk_up_ends_on_the_saddle(seed: int) -> None:
     saddle, hessian, engine = landscape([-2.0], seed)
     mode = np.linalg.eigh(hessian)[1][:, 0]
     start = displaced(saddle, seed)
-    model = spring_model(start) - 5 * np.outer(mode, mode)
+    model = 3 * np.eye(len(mode)) - 5 * np.outer(mode, mode)
     end = walk(start, model, engine, fmax=0.01, steps=100, label="up", uphill=mode)
     assert end.largest_force <= 0.01
     assert end.atoms.positions == pytest.approx(saddle.positions, abs=0.05)
@@ -52,9 +52,8 @@ def test_walk_down_ends_in_the_minimum(seed: int) -> None:
     minimum, _, engine = landscape([], seed)
     energies: list[float] = []
     start = displaced(minimum, seed)
-    end = walk(
-        start, spring_model(start), engine, fmax=0.01, steps=100, label="down", watch=lambda _, energy: energies.append(energy)
-    )
+    model = 3 * np.eye(3 * len(start))
+    end = walk(start, model, engine, fmax=0.01, steps=100, label="down", watch=lambda _, energy: energies.append(energy))
     assert end.largest_force <= 0.01
     assert end.energy == pytest.approx(0, abs=1e-3)
     assert (np.diff(energies) <= 1e-3).all()
@@ -75,7 +74,7 @@ def test_a_learnt_hessian_explains_the_step(seed: int) -> None:
 def test_a_measured_hessian_is_exact_where_it_was_measured() -> None:
     """Products of the corrected Hessian with the measured directions are the measured products."""
     saddle, _, engine = landscape([-2.0], 3)
-    model = spring_model(saddle)
+    model = model_hessian(saddle)
     modes = lowest_modes(saddle, 0, engine, 0.15, model)
     found = measured(model, modes)
     assert found == pytest.approx(found.T)
@@ -84,8 +83,8 @@ def test_a_measured_hessian_is_exact_where_it_was_measured() -> None:
 
 def test_springs_resist_bending_a_molecule_but_not_carrying_it_away() -> None:
     """A molecule as a whole feels only what holds each atom in place; any change of its shape feels more."""
-    ion = molecule("CO2", cell=[8, 8, 8], pbc=True)
-    model = spring_model(ion)
+    ion = molecule("CO2", cell=[12, 12, 12], pbc=True)
+    model = model_hessian(ion)
     assert model == pytest.approx(model.T)
     carried = np.tile([1.0, 0, 0], 3) / 3**0.5
     assert carried @ model @ carried == pytest.approx(IN_PLACE)
@@ -94,3 +93,34 @@ def test_springs_resist_bending_a_molecule_but_not_carrying_it_away() -> None:
     for shape in (bent, stretched):
         assert shape @ model @ shape / (shape @ shape) > IN_PLACE + 1
     assert np.linalg.eigvalsh(model).min() == pytest.approx(IN_PLACE)
+
+
+def test_atoms_move_stiffly_against_their_neighbours_and_softly_with_them() -> None:
+    """In the model of a crystal, layers that glide against each other are as stiff as ions are, a long wave is soft."""
+    from ase.build import bulk
+
+    crystal = bulk("LiF", "rocksalt", a=4.0, cubic=True).repeat((8, 1, 1))
+    model = model_hessian(crystal)
+    places = crystal.get_scaled_positions()[:, 0]
+
+    def stiffness(waves: int) -> float:
+        shape = np.zeros((len(crystal), 3))
+        shape[:, 0] = np.cos(2 * np.pi * waves * places)
+        return float(shape.ravel() @ model @ shape.ravel() / (shape**2).sum())
+
+    assert stiffness(0) == pytest.approx(IN_PLACE)
+    assert stiffness(1) < 2 * IN_PLACE
+    assert stiffness(8) > 2 * stiffness(1)
+    assert np.linalg.eigvalsh(model).min() == pytest.approx(IN_PLACE)
+
+
+def test_model_has_the_symmetry_of_the_structure() -> None:
+    """Operations of the crystal leave it as it is, so that a relaxation started from it keeps them."""
+    from ase.build import bulk
+
+    crystal = bulk("LiF", "rocksalt", a=4.0, cubic=True)
+    model = model_hessian(crystal).reshape(8, 3, 8, 3)
+    turned = crystal.get_scaled_positions()[:, [1, 2, 0]]
+    image = [int(np.abs((turned[i] - crystal.get_scaled_positions() + 0.5) % 1 - 0.5).sum(axis=1).argmin()) for i in range(8)]
+    axes = [1, 2, 0]
+    assert model[:, axes][:, :, :, axes] == pytest.approx(model[image][:, :, image])

@@ -12,8 +12,8 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError
+from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.modes import Modes, lowest_modes
-from seiflow.properties.migration.springs import spring_model
 from seiflow.properties.migration.states import Ends
 from seiflow.properties.migration.walk import learnt, walk
 from seiflow.settings import MigrationSettings
@@ -80,7 +80,7 @@ def top_of_path(ends: Ends, engine: Engine, images: int, through: "Atoms | None"
     top = float(grid[profile(grid).argmax()])
     height = float(profile(np.linspace(0, 1, 201)).max())
     atoms, uphill = _at(ends, path(top)), path(top, 1) / np.linalg.norm(path(top, 1))
-    hessian = _bent(spring_model(atoms), uphill)
+    hessian = _bent(model_hessian(atoms), uphill)
     for number in range(len(SAMPLES) - 1):
         change = (found[number].forces - found[number + 1].forces).ravel()
         hessian = learnt(hessian, points[number + 1] - points[number], change)

@@ -8,13 +8,13 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
+from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.band import Band, climbing_band
 from seiflow.properties.migration.climb import Point
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
 from seiflow.properties.migration.saddle import Saddle, judged
-from seiflow.properties.migration.springs import spring_model
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
@@ -177,7 +177,7 @@ def with_energy(atoms: "Atoms", energy: float) -> "Atoms":
 
 def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
     """Return the saddle at the climbing image, proved like any other, and the energies of the band."""
-    top = Point(band.images[band.top], ends.chord, spring_model(band.images[band.top]))
+    top = Point(band.images[band.top], ends.chord, model_hessian(band.images[band.top]))
     saddle = judged(top, (), ends, engine, settings, symmetric=False)
     if saddle.modes.negative != 1:
         message = f"the climbing image has {saddle.modes.negative} negative modes; a saddle has one"

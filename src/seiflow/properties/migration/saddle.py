@@ -19,9 +19,9 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
+from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.climb import Point, climb, measured, top_of_path
 from seiflow.properties.migration.modes import Modes, lowest_modes
-from seiflow.properties.migration.springs import spring_model
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
@@ -152,7 +152,7 @@ def middle(ends: Ends) -> Point:
     """Return the point half way between the two ends."""
     atoms = ends.initial.copy()
     atoms.positions = (ends.initial.positions + ends.final.positions) / 2
-    return Point(atoms, (ends.final.positions - ends.initial.positions).ravel(), spring_model(atoms))
+    return Point(atoms, (ends.final.positions - ends.initial.positions).ravel(), model_hessian(atoms))
 
 
 def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
@@ -167,7 +167,7 @@ def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:
             label="saddle on the symmetric manifold",
         )
         relaxed.set_constraint()
-        return Point(relaxed, start.uphill, spring_model(relaxed))
+        return Point(relaxed, start.uphill, model_hessian(relaxed))
 
     return search
 

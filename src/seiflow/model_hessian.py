@@ -1,0 +1,92 @@
+"""A model of the Hessian from distances alone: what relaxations and searches for saddles start from.
+
+Neighbours are joined by springs that get softer with the distance, mostly along the line between them. A weak spring holds each
+atom in its place. Collective motion is then as soft, and atoms that move against their neighbours as stiff, as they are. A
+molecular ion is an order of magnitude stiffer: springs along its bonds, across them, and between atoms bonded to the same one;
+the values are about those of CHGNet in Li2CO3.
+
+Sources of the idea: Lindh et al., Chem. Phys. Lett. 241, 423 (1995); Packwood et al., J. Chem. Phys. 144, 164109 (2016).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+IN_PLACE = 1.0
+"""eV/Å²."""
+
+NEIGHBOURS, DECAY = 2.0, 3.0
+"""Stiffness along the line between nearest neighbours, eV/Å², and the exponent with which it decays over their distance."""
+
+SIDEWAYS = 0.1
+"""Stiffness across that line, as a fraction."""
+
+FARTHEST, NEAREST = 1.6, 0.8
+"""In distances of nearest neighbours: where springs end, and below which they are not stiffer."""
+
+LARGEST_ION = 3.2
+"""Å; nearest neighbours farther apart are treated as if they were at this distance."""
+
+ALONG_BOND, ACROSS_BOND, BETWEEN_BONDED = 30.0, 5.0, 9.0
+"""eV/Å²; along a bond of a molecular ion, across it, and between two atoms bonded to a third."""
+
+BONDED = 0.97
+"""Atoms closer than this fraction of the sum of their covalent radii are taken as bonded."""
+
+_NONMETALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53)
+
+
+def model_hessian(atoms: "Atoms") -> "NDArray[np.float64]":
+    """Return the model, 3n × 3n, eV/Å²."""
+    size = len(atoms)
+    hessian = np.zeros((size, size, 3, 3))
+    for first, second, springs in (_between_neighbours(atoms), *_within_molecules(atoms)):
+        np.add.at(hessian, (first, first), springs)
+        np.add.at(hessian, (first, second), -springs)
+    return np.asarray(hessian.transpose(0, 2, 1, 3).reshape(3 * size, 3 * size) + IN_PLACE * np.eye(3 * size))
+
+
+def bonds(atoms: "Atoms") -> tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]:
+    """Return the covalent bonds of a structure, each in both directions: first atom, second atom, vector between them (Å)."""
+    radii = covalent_radii[atoms.numbers]
+    first, second, distances, vectors = neighbor_list("ijdD", atoms, 2 * BONDED * float(radii.max()))
+    bonded = distances < BONDED * (radii[first] + radii[second])
+    bonded &= np.isin(atoms.numbers[first], _NONMETALS) & np.isin(atoms.numbers[second], _NONMETALS)
+    return first[bonded], second[bonded], vectors[bonded]
+
+
+Springs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]
+"""Springs, each in both directions: first atom, second atom, stiffness (3 × 3, eV/Å²)."""
+
+
+def _between_neighbours(atoms: "Atoms") -> Springs:
+    first, second, distances, vectors = neighbor_list("ijdD", atoms, FARTHEST * LARGEST_ION)
+    nearest = np.full(len(atoms), LARGEST_ION)
+    np.minimum.at(nearest, first, distances)
+    ratio = distances / np.maximum(nearest[first], nearest[second])
+    near = ratio < FARTHEST
+    along = NEIGHBOURS * np.exp(DECAY * (1 - np.maximum(ratio[near], NEAREST)))
+    return first[near], second[near], _springs(vectors[near], along, SIDEWAYS * along)
+
+
+def _within_molecules(atoms: "Atoms") -> tuple[Springs, Springs]:
+    first, second, vectors = bonds(atoms)
+    bonded = (first, second, _springs(vectors, np.full(len(first), ALONG_BOND), np.full(len(first), ACROSS_BOND)))
+    one, other = np.nonzero((first[:, None] == first[None]) & ~np.eye(len(first), dtype=bool))
+    gaps = vectors[other] - vectors[one]
+    between = _springs(gaps, np.full(len(one), BETWEEN_BONDED), np.zeros(len(one)))
+    return bonded, (second[one], second[other], between)
+
+
+def _springs(
+    vectors: "NDArray[np.float64]", along: "NDArray[np.float64]", across: "NDArray[np.float64]"
+) -> "NDArray[np.float64]":
+    units = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    lines = units[:, :, None] * units[:, None, :]
+    return np.asarray(across[:, None, None] * (np.eye(3) - lines) + along[:, None, None] * lines)
