@@ -2,11 +2,11 @@
 
 Run ``python benchmarks/bands.py [FOLDER]``. One thread. With a folder, evaluations are kept there, and a run that was stopped
 goes on where it was. The hops are those of crystalline Li2CO3 that no operation turns round and hops between sites next to
-boundaries, both with CHGNet, in small supercells; and hops next to boundaries of copper with EMT, on which nothing was tuned. Both
-methods get the same relaxed ends, which are not counted. What comes after is: for seiflow the search, the proof that the saddle has
-one negative mode, and the descents to both ends; for ASE five images from the image-dependent pair potential, improved tangents,
-climbing once the largest force is below 0.5 eV/Å. Each optimiser of ASE runs until it is converged or needs more evaluations than
-the best one so far.
+boundaries, both with CHGNet, in small supercells; and hops next to boundaries of copper with EMT. Both methods get the same
+relaxed ends, which are not counted. What comes after is: for seiflow the search, the proof that the saddle has one negative mode,
+and the descents to both ends; for ASE five images from the image-dependent pair potential, improved tangents, climbing once
+the largest force is below 0.5 eV/Å. Each optimiser of ASE runs until it is converged or needs more evaluations than the best one
+so far.
 
 A band converged to 0.05 eV/Å can be far from the saddle in energy where many atoms still relax a little. The best optimiser
 therefore goes on to tighter tolerances until its barrier agrees with that of seiflow within 5 meV; the evaluations for both,
@@ -42,7 +42,8 @@ from seiflow.properties.migration.band import climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends
-from seiflow.settings import MigrationSettings
+from seiflow.properties.planar import planar_relaxation
+from seiflow.settings import MigrationSettings, PlanarSettings
 from seiflow.shelves import boundary_shelf, phase_shelf
 from seiflow.structures.defect_sites import defect_supercell
 from seiflow.structures.grain_boundary import build_grain_boundary
@@ -77,7 +78,7 @@ def copper(x: int, y: int, z: int) -> GrainBoundaryRecipe:
 
 IONIC = [BoundaryHops(boundary_shelf().get("Li2CO3-001-mirror"), 4.8, 3.3, 2)]
 IONIC.append(BoundaryHops(boundary_shelf().get("Li2O-111-mirror"), 5.6, 3.3, 2))
-METALLIC = [BoundaryHops(copper(*plane), 7.0, 3.0, 3) for plane in ((2, 1, 0), (3, 1, 0), (2, 2, 1))]
+METALLIC = [BoundaryHops(copper(*plane), 7.0, 3.0, 3) for plane in ((2, 1, 0), (2, 1, 1), (3, 1, 1))]
 
 ASYMMETRIC = 0.002
 """eV; ends of a hop whose energies differ by more are no images of each other."""
@@ -147,7 +148,7 @@ def boundary_cases(wanted: BoundaryHops, calculator: Calculator, engine: Engine)
     recipe, phase = wanted.recipe, phase_shelf().get(wanted.recipe.phase)
     name, species = recipe.name, phase.mobile or ""
     built = build_grain_boundary(recipe, phase, relaxed_phase(recipe.phase, calculator)).atoms
-    relaxed = engine.relax_along_normal(built, fmax=0.02, stress_gpa=0.02, max_steps=300, label=name)
+    relaxed, _ = planar_relaxation(built, [phase], engine, PlanarSettings(), name=name)
     relaxed.set_constraint()
     found = defect_supercell(relaxed, species=species, image_distance=wanted.image_distance)
     first, second, lengths, vectors = neighbor_list("ijdD", found.atoms, wanted.longest)

@@ -117,9 +117,10 @@ def climb(start: Point, mover: int, engine: Engine, settings: MigrationSettings)
         end = walk(
             reached.atoms, reached.hessian, engine, fmax=settings.fmax, steps=STEPS_A_ROUND, label="climb", uphill=reached.uphill
         )
-        if end.largest_force < lowest:
+        better = end.largest_force < lowest
+        if better:
             lowest, reached = end.largest_force, Point(end.atoms, reached.uphill, end.hessian)
-        if lowest <= settings.fmax:
+        if lowest <= settings.fmax or (lowest <= settings.band_fmax and not better):
             break
     if lowest <= settings.band_fmax:
         return Point(_finished(reached.atoms, engine), reached.uphill, reached.hessian)
