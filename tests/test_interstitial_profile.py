@@ -26,7 +26,7 @@ from seiflow.structures.interstitial_sites import InterstitialSite, interstitial
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe
 from seiflow.workflow import parse_settings, site_names
 
-SETTINGS = SegregationSettings(image_distance=5.0, fmax=0.01, interstitials=3)
+SETTINGS = SegregationSettings(image_distance=5.0, fmax=0.003, interstitials=3)
 
 
 @cache
@@ -121,7 +121,7 @@ def test_crystal_is_its_own_reference() -> None:
 
 def test_equivalent_places_have_equal_energies() -> None:
     """Ions added at places that symmetry makes equal have equal energies: before they relax to 2 meV, after it to 20 meV."""
-    atoms = boundary(3, 1, 0, thickness=5)
+    atoms = boundary(3, 1, 0, thickness=8)
     cell = supercell_of(atoms, "Cu", SETTINGS)
     site = max(interstitial_sites(atoms, cell, "Cu", 1000), key=lambda each: each.radius_angstrom)
     assert site.multiplicity > 1
@@ -158,7 +158,7 @@ def equivalent(atoms: Atoms, site: InterstitialSite) -> np.ndarray:
 
 def test_distances_and_radii_are_those_of_the_places() -> None:
     """Distance, plane, radius and grain of every site follow from its place and the atoms, and sites are listed by distance."""
-    atoms = boundary(3, 1, 0, thickness=5)
+    atoms = boundary(3, 1, 0, thickness=8)
     found = all_sites(atoms)
     planes = np.array(atoms.info["planes"]) * atoms.cell[2, 2]
     assert len(found) > 5
@@ -178,7 +178,7 @@ def test_distances_and_radii_are_those_of_the_places() -> None:
 
 def test_name_tells_the_site_however_many_are_tried() -> None:
     """A site keeps its name with any number of sites; the first is in the middle of a grain, others have the largest radii."""
-    atoms = boundary(3, 1, 0, thickness=5)
+    atoms = boundary(3, 1, 0, thickness=8)
     cell = supercell_of(atoms, "Cu", SETTINGS)
     every = {site.name: site for site in all_sites(atoms)}
     for most in range(5):

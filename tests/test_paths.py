@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration.crossing import PATH_ERROR, highest_of_path
+from seiflow.properties.migration.climb import PATH_ERROR
+from seiflow.properties.migration.crossing import highest_of_path
 from seiflow.properties.migration.dividing import DividingPlane, divide
 from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.properties.migration.hop import hop_barrier

@@ -29,7 +29,7 @@ class ElasticitySettings(Settings):
     strain: Annotated[float, Field(gt=0, le=0.005)] = Field(
         0.001, description="largest strain component, without unit; half of it is used for the linearity check"
     )
-    fmax: Positive = Field(0.0005, description="largest force allowed in a strained crystal, eV/Å")
+    fmax: Positive = Field(0.0002, description="largest force allowed in a strained crystal, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each strained crystal")
     strain_limit: Annotated[float, Field(gt=0, le=0.2)] = Field(
         0.01, description="elastic limit assumed for the maximum elastic deformation energy, without unit"

@@ -87,7 +87,7 @@ def elasticity(crystal: "Atoms", engine: "Engine", settings: "ElasticitySettings
         ConvergenceError: if the ions of a strained crystal did not relax.
     """
     states = strain_states(point_group(crystal))
-    relaxer = IonRelaxer(crystal, engine, settings, states=len(states))
+    relaxer = IonRelaxer(crystal, engine, settings)
     responses = [
         response(relaxer, settings.strain * state, label=f"strain state {number} of {len(states)}")
         for number, state in enumerate(states, start=1)

@@ -1,12 +1,13 @@
 """Climbing to a saddle along one mode while relaxing all others, from the highest point of an interpolated path.
 
-The path is that of the image-dependent pair potential (Smidstrup et al., J. Chem. Phys. 140, 214106 (2014)). Three of its points
+The path is that of the image-dependent pair potential (Smidstrup et al., J. Chem. Phys. 140, 214106 (2014)). Seven of its points
 are evaluated: a cubic through their energies and slopes tells where its top is, and the differences of their forces what the
 Hessian is like along it. No mode is measured unless the climb gets stuck.
 """
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,12 +22,19 @@ from seiflow.settings import MigrationSettings
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
+    from scipy.interpolate import CubicHermiteSpline
+
+    from seiflow.engine import Evaluation
 
 MOST_ROUNDS = 3
 STEPS_A_ROUND = 40
 PRODUCTS_A_ROUND = 14
 SAMPLES = (0.25, 0.5, 0.75)
-"""Where the path is evaluated, in parts of its length."""
+MORE_SAMPLES = (0.125, 0.375, 0.625, 0.875)
+"""Where the path is evaluated, in parts of its length; the first tell how high it is, with all of them a climb starts well."""
+
+PATH_ERROR = 0.05
+"""eV; how much higher than told by three of its points an interpolated path may be."""
 
 FIRST_CURVATURE = -1.0
 """eV/Å², along the path, before the samples are heard."""
@@ -34,15 +42,17 @@ FIRST_CURVATURE = -1.0
 
 @dataclass(frozen=True)
 class Profile:
-    """Energies along an interpolated path, from three points of it.
+    """Energies along an interpolated path, from some points of it.
 
     Attributes:
         points: Place in parts of the path and energy (eV) of both ends and the points.
         height: Highest energy of the cubic through them, eV.
+        error: How much higher than that the path may be, eV.
     """
 
     points: tuple[tuple[float, float], ...]
     height: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -54,37 +64,76 @@ class Point:
     hessian: "NDArray[np.float64]"
 
 
-def top_of_path(ends: Ends, engine: Engine, images: int, through: "Atoms | None" = None) -> tuple[Point, Profile]:
-    """Return the highest point of the interpolated path, and its energies.
+class InterpolatedPath:
+    """The path of the image-dependent pair potential between two states, evaluated where that is asked for.
 
     Args:
-        ends: Of the hop.
-        engine: Evaluates the path three times.
+        ends: The states.
+        engine: Evaluates.
         images: Moving images of the interpolation.
         through: A structure on the way, which is then the middle of the path.
     """
-    from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
-    if through is None:
-        way = interpolated(ends.initial, ends.final, images)
-    else:
-        legs = [interpolated(*leg, images // 2) for leg in ((ends.initial, through), (through, ends.final))]
-        way = np.concatenate([legs[0], legs[1][1:]])
-    path = CubicSpline(np.linspace(0, 1, len(way)), way)
-    points, tangents = path(SAMPLES), path(SAMPLES, 1)
-    found = [engine.evaluate(_at(ends, point)) for point in points]
-    slopes = [-float(sample.forces.ravel() @ tangent) for sample, tangent in zip(found, tangents, strict=True)]
-    energies = [ends.energy_initial, *(sample.energy for sample in found), ends.energy_final]
-    profile = CubicHermiteSpline([0, *SAMPLES, 1], energies, [0, *slopes, 0])
-    grid = np.linspace(SAMPLES[0], SAMPLES[-1], 101)
-    top = float(grid[profile(grid).argmax()])
-    height = float(profile(np.linspace(0, 1, 201)).max())
-    atoms, uphill = _at(ends, path(top)), path(top, 1) / np.linalg.norm(path(top, 1))
-    hessian = _bent(model_hessian(atoms), uphill)
-    for number in range(len(SAMPLES) - 1):
-        change = (found[number].forces - found[number + 1].forces).ravel()
-        hessian = learnt(hessian, points[number + 1] - points[number], change)
-    return Point(atoms, uphill, hessian), Profile(tuple(zip((0.0, *SAMPLES, 1.0), energies, strict=True)), height)
+    def __init__(self, ends: Ends, engine: Engine, images: int, through: "Atoms | None" = None) -> None:
+        """Interpolate, and evaluate three points."""
+        from scipy.interpolate import CubicSpline
+
+        if through is None:
+            way = interpolated(ends.initial, ends.final, images)
+        else:
+            legs = [interpolated(*leg, images // 2) for leg in ((ends.initial, through), (through, ends.final))]
+            way = np.concatenate([legs[0], legs[1][1:]])
+        self._ends, self._engine = ends, engine
+        self._path = CubicSpline(np.linspace(0, 1, len(way)), way)
+        self._found: dict[float, Evaluation] = {}
+        self._error = PATH_ERROR
+        self._evaluate(SAMPLES)
+
+    def refined(self) -> Self:
+        """Evaluate four points more, once: half of the distance between points is a sixteenth of the error of a cubic."""
+        if MORE_SAMPLES[0] not in self._found:
+            self._evaluate(MORE_SAMPLES)
+            self._error = PATH_ERROR / 16
+        return self
+
+    @property
+    def profile(self) -> Profile:
+        """Its energies."""
+        spline = self._energies
+        places, energies = spline.x, spline(spline.x)
+        height = float(spline(np.linspace(0, 1, 201)).max())
+        return Profile(tuple(zip(places.tolist(), energies.tolist(), strict=True)), height, self._error)
+
+    @property
+    def top(self) -> Point:
+        """Its highest point, with a model Hessian that knows the forces that were evaluated."""
+        places = sorted(self._found)
+        grid = np.linspace(places[0], places[-1], 101)
+        top = float(grid[self._energies(grid).argmax()])
+        atoms, uphill = self._at(top), self._path(top, 1) / np.linalg.norm(self._path(top, 1))
+        hessian = _bent(model_hessian(atoms), uphill)
+        for before, after in itertools.pairwise(places):
+            change = (self._found[before].forces - self._found[after].forces).ravel()
+            hessian = learnt(hessian, self._path(after) - self._path(before), change)
+        return Point(atoms, uphill, hessian)
+
+    @property
+    def _energies(self) -> "CubicHermiteSpline":
+        from scipy.interpolate import CubicHermiteSpline
+
+        places = sorted(self._found)
+        slopes = [-float(self._found[place].forces.ravel() @ self._path(place, 1)) for place in places]
+        inside = [self._found[place].energy for place in places]
+        energies = [self._ends.energy_initial, *inside, self._ends.energy_final]
+        return CubicHermiteSpline([0, *places, 1], energies, [0, *slopes, 0])
+
+    def _evaluate(self, places: tuple[float, ...]) -> None:
+        self._found |= {place: self._engine.evaluate(self._at(place)) for place in places}
+
+    def _at(self, place: float) -> "Atoms":
+        atoms: Atoms = self._ends.initial.copy()
+        atoms.positions = self._path(place).reshape(-1, 3)
+        return atoms
 
 
 def interpolated(initial: "Atoms", final: "Atoms", images: int) -> "NDArray[np.float64]":
@@ -137,12 +186,6 @@ def measured(hessian: "NDArray[np.float64]", modes: Modes) -> "NDArray[np.float6
     within = modes.basis.T @ missed
     inside = modes.basis.T @ (missed @ modes.basis.T) @ modes.basis
     return np.asarray(hessian + within + within.T - (inside + inside.T) / 2)
-
-
-def _at(ends: Ends, point: "NDArray[np.float64]") -> "Atoms":
-    atoms = ends.initial.copy()
-    atoms.positions = point.reshape(-1, 3)
-    return atoms
 
 
 def _finished(atoms: "Atoms", engine: Engine) -> "Atoms":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.properties.migration.climb import Point, top_of_path
+from seiflow.properties.migration.climb import InterpolatedPath, Point
 from seiflow.properties.migration.descent import Path, descend, has_arrived, make_path
 from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, Saddle, Trial, find_saddle
 from seiflow.properties.migration.states import Ends
@@ -19,9 +19,6 @@ from seiflow.settings import MigrationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-PATH_ERROR = 0.05
-"""eV; how much higher than told by three of its points an interpolated path may be."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,8 @@ def highest_of_path(ends: Ends, engine: Engine, settings: MigrationSettings, thr
         settings: Images of the interpolation.
         through: A structure that the interpolated path goes through.
     """
-    return top_of_path(ends, engine, settings.images, through)[1].height + PATH_ERROR
+    profile = InterpolatedPath(ends, engine, settings.images, through).profile
+    return profile.height + profile.error
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,16 @@ def _cross_unless_lower(
 
     Where the search for a saddle slides back into an end, there is hardly one, and the interpolated path counts as it is.
     """
-    start, profile = top_of_path(leg, engine, settings.images)
+    way = InterpolatedPath(leg, engine, settings.images)
+    if highest - way.profile.error <= way.profile.height < highest:
+        way.refined()
+    profile = way.profile
     interpolated = make_path([(leg.length * part, energy) for part, energy in profile.points], leg.energy_initial)
-    if profile.height < highest - PATH_ERROR:
+    if profile.height < highest - profile.error:
         engine.report(f"on to the other end no higher than {profile.height:.3f} eV: no saddle is sought there")
         return interpolated, None
     try:
-        crossing = cross(leg, engine, settings, splits=splits, start=start)
+        crossing = cross(leg, engine, settings, splits=splits, start=way.refined().top)
     except IntermediateMinimumError as error:
         if profile.height > highest or not _is_an_end(error.minimum, leg):
             raise

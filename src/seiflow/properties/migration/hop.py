@@ -10,7 +10,7 @@ from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.band import Band, climbing_band
-from seiflow.properties.migration.climb import Point
+from seiflow.properties.migration.climb import InterpolatedPath, Point
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
@@ -149,7 +149,7 @@ def barrier_between(
     """
     warnings: tuple[str, ...] = ()
     try:
-        crossing = cross(ends, engine, settings)
+        crossing = _searched(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
@@ -163,6 +163,17 @@ def barrier_between(
         tuple(with_energy(item.atoms, item.energy) for item in crossing.minima),
     )
     return _barrier(hop, distance_angstrom, ends, crossing, method, warnings), frames
+
+
+def _searched(ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
+    """Return the way over a hop; an asymmetric one that fails is tried from another start, which costs less than a band."""
+    try:
+        return cross(ends, engine, settings)
+    except (PhysicsError, ConvergenceError, CalculatorError) as error:
+        if ends.swaps:
+            raise
+        engine.report(f"search for the saddle failed ({error}); once more from another start")
+        return cross(ends, engine, settings, start=InterpolatedPath(ends, engine, settings.images).top)
 
 
 def with_energy(atoms: "Atoms", energy: float) -> "Atoms":

@@ -20,7 +20,7 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
 from seiflow.model_hessian import model_hessian
-from seiflow.properties.migration.climb import Point, climb, measured, top_of_path
+from seiflow.properties.migration.climb import InterpolatedPath, Point, climb, measured
 from seiflow.properties.migration.modes import Modes, lowest_modes
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
@@ -113,7 +113,7 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings, start: 
         start = middle(ends)
     else:
         search = climbing_search(ends, engine, settings)
-        start = start or top_of_path(ends, engine, settings.images)[0]
+        start = start or InterpolatedPath(ends, engine, settings.images).refined().top
     best = judged(search(start), (), ends, engine, settings, symmetric=symmetric)
     for attempt in range(1, MOST_PUSHES + 1):
         if best.modes.negative == 0:

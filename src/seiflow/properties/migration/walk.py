@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOFTEST_UP = 0.5
-SOFTEST_DOWN = 0.1
+SOFTEST_DOWN = 0.3
 """eV/Å²; a curvature closer to zero is taken as this. On the way up a soft mode must make no wild step."""
 
 FIRST_STEP = 0.1
