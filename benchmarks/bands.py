@@ -254,11 +254,9 @@ def compare(case: Case, engine: Engine) -> Cost:
     cost = Cost(sum(counter.stages.values()), fewest, last.evaluations, first.converged, agreed)
     stages = "".join(f"{count:9d}" for count in counter.stages.values())
     higher = "".join(f"{1000 * (run.barrier - barrier):9.1f}" for run in (first, last))
-    notes = (
-        f"  {best}"
-        + (f", {found.method}" if found.method == BAND else "")
-        + ("" if agreed else f", stopped at {last.largest_force:.3f} eV/Å")
-    )
+    method = f", {found.method}" if found.method == BAND else ""
+    stopped = "" if agreed else f", stopped at {last.largest_force:.3f} eV/Å"
+    notes = f"  {best}{stopped}{method}"
     print(f"{case.name:34}{len(case.ends.initial):6d}{barrier:9.4f}{minima:7d}{stages}{cost}{higher}{notes}", flush=True)
     return cost
 
