@@ -14,10 +14,10 @@ from seiflow.study import Job, Study
 if TYPE_CHECKING:
     from ase import Atoms
 
-RELAXATIONS = {"relaxation": 30, "elasticity": 40}
+RELAXATIONS = {"relaxation": 30, "elasticity": 30}
 """Typical force evaluations in the unit cell."""
 
-SUPERCELL = {"vacancy": 25, "hop": 120}
+SUPERCELL = {"vacancy": 12, "hop": 100}
 """Typical force evaluations in the supercell, each."""
 
 DEFECT = 40
@@ -29,7 +29,7 @@ HOPS_PER_SITE = 2
 CHARGED = 12
 """Typical force evaluations of one charged vacancy."""
 
-BOUND, BOUNDS_PER_SITE, DECISIVE = 14, 3, 6
+BOUND, BOUNDS_PER_SITE, DECISIVE = 12, 3, 6
 """Typical force evaluations of the bound of a hop near a boundary, hops bounded for each site, and hops computed."""
 
 REGISTRY = 20
