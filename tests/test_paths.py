@@ -98,6 +98,27 @@ def test_search_finds_what_all_hops_together_give(
     assert all(route.proved for route in found.routes if route.barrier_ev is not None)
 
 
+@given(networks(), st.data())
+@settings(deadline=None)
+def test_estimates_that_contradict_each_other_end_the_search_with_a_range_that_holds(
+    case: tuple[Network, dict[str, float], dict[str, float], dict[str, float]], data: st.DataObject
+) -> None:
+    """Saddles above a known way and ways below a bound: nothing is proved that a known way disproves, and the search ends."""
+    network, energies, bounds, true = case
+    ways = {hop.hop: data.draw(levels) + max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
+
+    class Contradictory(Known):
+        def ceiling(self, hop: Hop) -> float:
+            return ways[hop.hop]
+
+    found = search(network, energies, Contradictory(bounds, true))
+    best = {name: min(true[name], found.ceilings.get(name, np.inf)) for name in true}
+    for route, wanted in zip(found.routes, along(network, energies, best), strict=True):
+        if route.barrier_ev is not None and wanted is not None:
+            assert route.lower_bound_ev <= route.barrier_ev + 1e-12
+            assert not route.proved or route.barrier_ev <= wanted + 1e-12
+
+
 @given(networks(), st.integers(1, 3), levels)
 @settings(deadline=None)
 def test_range_of_an_unfinished_search_holds_the_truth(

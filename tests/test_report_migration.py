@@ -437,7 +437,7 @@ def test_computed_hops_are_in_the_structure_that_can_be_turned(tmp_path: Path) -
 
 
 def test_hop_of_a_best_path_that_need_not_be_computed_is_hollow(tmp_path: Path) -> None:
-    """Where some way over a hop is known, the map says so and does not call the path the best there can be."""
+    """A hop of which only a bound is known stays hollow on a path that holds it."""
     record = write_planar(tmp_path)
     name = next(step.hop for route in record.routes for step in route.passages)
     path = tmp_path / PLANAR / "emt" / "migration.json"
@@ -445,8 +445,9 @@ def test_hop_of_a_best_path_that_need_not_be_computed_is_hollow(tmp_path: Path) 
     for hop in document["network"]:
         if hop["hop"] == name:
             hop.update(level_ev=None, ceiling_ev=hop["bound_ev"] + 0.1)
+    assert "hollow" not in caption(drawn(tmp_path, PLANAR))
     path.write_text(json.dumps(document), encoding="utf-8")
     shown = drawn(tmp_path, PLANAR)
-    assert {line.state for line in shown.lines if line.hop == name} == {"capped"}
-    assert "need not be computed" in caption(shown)
+    assert {line.state for line in shown.lines if line.hop == name} == {"bounded"}
+    assert "hollow" in caption(shown)
     assert "<svg" in barrier_map(shown)

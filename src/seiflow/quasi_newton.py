@@ -1,7 +1,7 @@
 """The optimiser for ions at fixed cell, chosen by counting force evaluations.
 
-ASE's trust-region quasi-Newton (GoodOldQuasiNewton), which took the fewest evaluations of ASE's optimisers for vacancies
-and saddles in LiF, Li2O and Li2CO3 (docs/methods.md), with two changes: its Hessian starts from a model of the structure,
+ASE's trust-region quasi-Newton (GoodOldQuasiNewton), which was the best of ASE's optimisers or near it for vacancies and
+saddles in LiF, Li2O and Li2CO3 (docs/methods.md), with two changes: its Hessian starts from a model of the structure,
 and the update of the Hessian is a matrix expression instead of a double loop.
 """
 

@@ -55,8 +55,8 @@ class MigrationSettings(Settings):
     most_evaluations: int | None = Field(
         None,
         ge=1,
-        description="no hop of a boundary or interface is begun after so many force evaluations, even if the barriers are then "
-        "ranges; null computes as many hops as the proof needs",
+        description="force evaluations after which nothing more is begun for the hops of a boundary or interface, even if the "
+        "barriers are then ranges; null spends as many as the proof needs",
     )
     fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed vacancy or saddle, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")
@@ -74,6 +74,7 @@ class InterstitialMigrationSettings(MigrationSettings):
 
     image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
     larger_image_distance: None = Field(None, description="null: a larger supercell is for vacancies only")
+    most_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
     cutoff: Positive | None = Field(
         None,
         description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "

@@ -37,15 +37,11 @@ def caption(shown: NetworkMap) -> str:
     """Return what the page says below a map."""
     states = {line.state for line in shown.lines}
     parts = [f"Hops of {shown.species} by the highest energy on the way, counted from the most stable vacancy"]
-    parts += ["thin and grey: not computed"] if states & {"bounded", "capped"} else []
+    parts += ["thin and grey: not computed"] if "bounded" in states else []
     parts += ["dotted: could not be computed"] if "failed" in states else []
     parts += ["outlined: the best paths along the two cell vectors in the paper"] if shown.routes else []
-    steps = {step.state for route in shown.routes.values() for step in route}
-    parts += (
-        ["hollow: those of their hops that need not be computed, for some way over them is known"] if "capped" in steps else []
-    )
-    guessed = bool(steps & {"bounded", "failed"})
-    parts += ["hollow: those of their hops that were not computed, so that the path is the best there can be"] if guessed else []
+    hollow = any(step.state != "computed" for route in shown.routes.values() for step in route)
+    parts += ["hollow: their hops that were not computed, because a bound was enough or the search ended"] if hollow else []
     return "; ".join(parts) + "."
 
 
@@ -154,8 +150,8 @@ class _Views:
 
     def _hops(self, view: int, pieces: Sequence[Piece], hops: Shades) -> None:
         """Draw hops, the lowest on top."""
-        for states, style, shade, width in (({"bounded", "capped"}, "-", UNKNOWN, 0.6), ({"failed"}, ":", INK, 1.0)):
-            ends = [[piece.start, piece.end, np.full(3, np.nan)] for piece in pieces if piece.line.state in states]
+        for state, style, shade, width in (("bounded", "-", UNKNOWN, 0.6), ("failed", ":", INK, 1.0)):
+            ends = [[piece.start, piece.end, np.full(3, np.nan)] for piece in pieces if piece.line.state == state]
             places = self._layout.place(view, np.reshape(ends, (-1, 3)))
             self._axes.plot(places[:, 0], places[:, 1], style, color=shade, linewidth=width, zorder=2)
         order = sorted((-level, place) for place, piece in enumerate(pieces) if (level := piece.line.level_ev) is not None)

@@ -154,5 +154,5 @@ def _samples(shown: NetworkMap, hops: Shades) -> list[tuple[str, list[Stroke]]]:
     hollow = [("best path, not computed", [Stroke(INK, 4.6), Stroke("white", 2.6)])]
     found = best if any(step.state == "computed" for step in steps) else []
     found = found + (hollow if any(step.state != "computed" for step in steps) else [])
-    found = found + ([("not computed", [Stroke(UNKNOWN, 0.8)])] if states & {"bounded", "capped"} else [])
+    found = found + ([("not computed", [Stroke(UNKNOWN, 0.8)])] if "bounded" in states else [])
     return found + ([("failed", [Stroke(INK, 1.0, ":")])] if "failed" in states else [])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-State = Literal["computed", "capped", "bounded", "failed"]
+State = Literal["computed", "bounded", "failed"]
 
 MISPLACED = 0.05
 """Å; an atom of the supercell farther than that from its place in the cell is of another structure."""
@@ -31,8 +31,7 @@ class Line:
 
     Attributes:
         level_ev: Highest energy on the way, above the most stable vacancy; None unless it was computed.
-        state: What is known of it: it was computed, is at most as high as some path over it, at least as high as its bound, or
-            could not be computed.
+        state: What is known of it: it was computed, is only bounded, or could not be computed.
     """
 
     hop: str
@@ -108,12 +107,10 @@ def network_map(case: Case, path: Path) -> NetworkMap:
 def _planar(case: Case, paths: PlanarMigration, atoms: "Atoms") -> NetworkMap:
     fold = _Fold(atoms, atoms.repeat(paths.expansion), paths.species, paths.atoms)
     failed = {hop.hop for hop in paths.failed}
-    capped = {hop.hop for hop in paths.network if hop.ceiling_ev is not None}
     levels = {hop.hop: hop.level_ev for hop in paths.network}
 
     def line(hop: str, first: int, second: int, offset: Offset) -> Line:
-        state: State = "bounded" if levels.get(hop) is None else "computed"
-        state = "capped" if hop in capped else "failed" if hop in failed else state
+        state: State = "failed" if hop in failed else "bounded" if levels.get(hop) is None else "computed"
         return Line(hop, *fold(first, second, offset), levels.get(hop), state)
 
     names = fold.names(paths.sites, paths.network)
@@ -142,7 +139,7 @@ def _bulk(case: Case, network: HopNetwork | None, atoms: "Atoms") -> NetworkMap:
     fold = _Fold(atoms, make_supercell(atoms, matrix), network.mobile, network.atoms)
     ends = {hop.hop: (hop.initial_energy_ev, hop.final_energy_ev) for hop in case.hops}
     lowest = min((energy for pair in ends.values() for energy in pair), default=0.0)
-    levels = {hop.hop: hop.saddle_energy_ev - lowest for hop in case.hops}
+    levels = {hop.hop: max(hop.saddle_energy_ev, *ends[hop.hop]) - lowest for hop in case.hops}
     energies = {
         name: energy - lowest
         for hop in network.hops

@@ -180,7 +180,7 @@ def _other_way(network: Network, hop: Hop, barrier: Barrier, frames: Frames) -> 
 
 def _saddles(network: Network, attempts: Mapping[str, Attempt]) -> dict[str, float]:
     zero = network.states[0].energy_ev
-    return {name: found[0].saddle_energy_ev - zero for name, found in attempts.items() if not isinstance(found, str)}
+    return {name: found[0].level_ev - zero for name, found in attempts.items() if not isinstance(found, str)}
 
 
 def _reduced(

@@ -71,7 +71,7 @@ class InterpolatedPath:
         ends: The states.
         engine: Evaluates.
         images: Moving images of the interpolation.
-        through: A structure on the way, which is then the middle of the path.
+        through: A structure on the way. It may be near an end; the path is then measured by its length.
     """
 
     def __init__(self, ends: Ends, engine: Engine, images: int, through: "Atoms | None" = None) -> None:
@@ -80,17 +80,19 @@ class InterpolatedPath:
 
         if through is None:
             way = interpolated(ends.initial, ends.final, images)
+            places = np.linspace(0, 1, len(way))
         else:
             legs = [interpolated(*leg, images // 2) for leg in ((ends.initial, through), (through, ends.final))]
             way = np.concatenate([legs[0], legs[1][1:]])
+            places = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=1)))
         self._ends, self._engine = ends, engine
-        self._path = CubicSpline(np.linspace(0, 1, len(way)), way)
+        self._path = CubicSpline(places / places[-1], way)
         self._found: dict[float, Evaluation] = {}
         self._error = PATH_ERROR
         self._evaluate(SAMPLES)
 
     def refined(self) -> Self:
-        """Evaluate four points more, once: half of the distance between points is a sixteenth of the error of a cubic."""
+        """Evaluate four points more, once: at half the spacing a cubic has a sixteenth of the error."""
         if MORE_SAMPLES[0] not in self._found:
             self._evaluate(MORE_SAMPLES)
             self._error = PATH_ERROR / 16

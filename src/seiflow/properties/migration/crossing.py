@@ -1,8 +1,9 @@
 """From one end of a hop to the other: over one saddle, or over two where an intermediate minimum lies between.
 
 Beyond an intermediate minimum a saddle is only sought if it may be the higher one. A path between two states bounds the barrier
-between them from above: where the interpolated one, estimated from three of its points, stays clearly below the saddle already
-found, that saddle is the barrier of the hop.
+between them from above: where the interpolated one, estimated from three of its points or from seven, stays below the saddle
+already found by more than the error of that, this saddle is the barrier of the hop. If the search slides back into an end, it is
+enough that the path stays below.
 """
 
 from dataclasses import dataclass, replace
@@ -78,7 +79,7 @@ def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: in
 
 
 def highest_of_path(ends: Ends, engine: Engine, settings: MigrationSettings, through: "Atoms | None" = None) -> float:
-    """Return what the saddle between two states cannot be above, eV.
+    """Return what the saddle between two states is probably not above, eV: the height of a path, and what its estimate may miss.
 
     Args:
         ends: The states.

@@ -11,6 +11,7 @@ Source: E. Wigner, Trans. Faraday Soc. 34, 29 (1938), on dividing surfaces; the 
 Chem. 72, 891 (1968).
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,26 +89,18 @@ def divide(ends: Ends, engine: Engine) -> Divide:
     place = 0.5 + float(np.clip(shift, -FARTHEST_FROM_MIDDLE, FARTHEST_FROM_MIDDLE))
     start = _between(ends, place)
     relaxed = _on_plane(start, ends, engine)
-    slope = _slope(relaxed, ends)
+    bound, slope = _bound(relaxed), _slope(relaxed, ends)
     if abs(slope) > STEEP:
         stiffness = 8 * INTRINSIC_BARRIER / ends.length**2
         further = np.clip(slope / stiffness / ends.length, -FARTHEST_FROM_MIDDLE, FARTHEST_FROM_MIDDLE)
         moved = relaxed.copy()
         moved.set_constraint()
         moved.positions += further * (ends.final.positions - ends.initial.positions)
-        relaxed = _better(relaxed, moved, ends, engine)
-    bound = max(_bound(relaxed), ends.energy_initial, ends.energy_final)
+        with contextlib.suppress(ConvergenceError):
+            there = _on_plane(moved, ends, engine)
+            bound, relaxed = max((bound, relaxed), (_bound(there), there), key=lambda found: found[0])
     relaxed.set_constraint()
-    return Divide(bound, relaxed)
-
-
-def _better(relaxed: "Atoms", moved: "Atoms", ends: Ends, engine: Engine) -> "Atoms":
-    """Return what a structure relaxes to on the plane it is on, if that bounds the path better."""
-    try:
-        there = _on_plane(moved, ends, engine)
-    except ConvergenceError:
-        return relaxed
-    return max(relaxed, there, key=_bound)
+    return Divide(max(bound, ends.energy_initial, ends.energy_final), relaxed)
 
 
 def _between(ends: Ends, place: float) -> "Atoms":

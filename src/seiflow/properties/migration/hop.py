@@ -95,6 +95,11 @@ class Barrier:
     warnings: tuple[str, ...]
     larger: LargerSupercell | None = None
 
+    @property
+    def level_ev(self) -> float:
+        """The highest energy of the hop, that of an end if the saddle lies below it."""
+        return max(self.saddle_energy_ev, self.initial_energy_ev, self.final_energy_ev)
+
 
 @dataclass(frozen=True)
 class Frames:

@@ -129,7 +129,7 @@ class _Subspace:
         return True
 
     def softest(self) -> "NDArray[np.float64]":
-        """Those of the two lowest modes of the model that are soft."""
+        """Those of the two lowest modes of the approximate Hessian that are softer than it holds atoms in their places."""
         return np.asarray(self._modes[:, :2].T[self._values[:2] < SMALLEST_GAP])
 
     def grow_by(self, residuals: "NDArray[np.float64]", values: "NDArray[np.float64]", undecided: "NDArray[np.int64]") -> bool:

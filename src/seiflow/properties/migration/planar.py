@@ -64,7 +64,7 @@ class PlanarHop:
     Attributes:
         edges: All of them in the supercell, as (site, site, cell offset).
         bound_ev: What it was taken to cost at least, above the most stable vacancy.
-        ceiling_ev: What it costs at most, likewise; None if that was not looked for or it was computed.
+        ceiling_ev: Highest energy of some way over it, likewise, an estimate; None if none was looked at.
         level_ev: Its highest energy, likewise; None if it was not computed.
     """
 
@@ -234,9 +234,14 @@ def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
 def _warnings(found: Found) -> list[str]:
     told = [f"{failed.hop} could not be computed: {failed.reason}" for failed in found.failed]
     told += [
-        f"{hop} costs {level - found.bounds[hop]:+.3f} eV against its bound: the bounds of this structure do not hold."
+        f"{hop} costs {most - found.bounds[hop]:+.3f} eV against its bound: the bounds of this structure do not hold."
+        for hop, most in (*found.ceilings.items(), *found.levels.items())
+        if most < found.bounds[hop] - BOUND_TOLERANCE
+    ]
+    told += [
+        f"{hop}: the saddle found is {level - found.ceilings[hop]:.3f} eV above a path over it; there is a lower one."
         for hop, level in found.levels.items()
-        if level < found.bounds[hop] - BOUND_TOLERANCE
+        if level > found.ceilings.get(hop, np.inf)
     ]
     for route in found.routes:
         if route.barrier_ev is None:

@@ -96,7 +96,7 @@ class PlanarHops:
             frame.info |= {"hop": hop.hop, "frame": name}
         self.frames.append(frames)
         self._add(hop, barrier.method, barrier.barrier_forward_ev, barrier.barrier_backward_ev)
-        return max(barrier.saddle_energy_ev, ends.energy_initial, ends.energy_final)
+        return barrier.level_ev
 
     def _refuse_ridge(self, hop: Hop) -> None:
         """Refuse a site whose vacancy could have fallen into any of several equal ones: it lies on the ridge between them."""

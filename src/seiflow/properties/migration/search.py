@@ -2,14 +2,15 @@
 
 The level of a hop is its highest energy. Before it is computed it has an optimistic bound, which no path over it can be below:
 the higher of its two end energies, or, at the cost of one relaxation, the least energy of a plane that the ion must cross
-(:mod:`~seiflow.properties.migration.dividing`). The best path of the network with these levels is looked for. Its highest hop
-is computed first. What the others cost matters only if it could be more: for each of them a ceiling is looked for, the highest
-energy of some way over it, which costs three evaluations, and only a hop whose ceiling is too high has its bound sharpened or is
-computed. Then the path is looked for again. When no hop of the best path can be above its level, no other hop can lower the
-result, for that path is the best even if all the others were at their bounds.
+(:mod:`~seiflow.properties.migration.dividing`). The best path of the network with these levels is looked for, and the bounds of
+its hops are sharpened. What a hop costs matters only if it could be above the level of the path: one that is clearly below gets
+a ceiling, the highest energy of some way over it, for three evaluations. Of those still open the highest is computed, and the
+path looked for again. When no hop of the best path can be above its level, no other hop can lower the result, for that path is
+the best even if all the others were at their bounds.
 
-Hops that could not be computed are open to the path at their ceiling, and at their bound for what the barrier could be at best;
-where the two differ the result is a range.
+A hop that could not be computed counts at its ceiling, or at its bound for what the barrier could be at best; so does one whose
+saddle is above a way that is known. Where the two differ the result is a range. Bounds of planes and ceilings are estimates, and
+what is said to be proved is so within them; one that is disproved gives way, and stays in what is returned.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ class Costs(Protocol):
         """Return what no path over a hop can be below; sharper than its end energies."""
 
     def ceiling(self, hop: Hop) -> float:
-        """Return the highest energy of some way over a hop, which its level cannot be above."""
+        """Return the highest energy of some way over a hop, which its level is not above."""
 
     def level(self, hop: Hop) -> float:
         """Return the highest energy of a hop."""
@@ -127,7 +128,7 @@ class Found:
     Attributes:
         levels: Highest energies (eV) of the hops computed, by name.
         bounds: What each hop was taken to cost at least, eV, by name.
-        ceilings: What hops that were not computed cost at most, eV, by name, where that is known.
+        ceilings: Highest energies of some way over hops, eV, by name, where one was looked at.
         routes: One for each cell vector.
         bounded: Hops that were not computed.
         failed: Hops that could not be computed.
@@ -226,7 +227,7 @@ class _Levels:
         return Found(
             levels=self._computed,
             bounds=self._bounds,
-            ceilings={name: self._highest(name) for name in self._bounds if name not in self._computed and self._is_open(name)},
+            ceilings=self._ceilings,
             routes=tuple(self._route(axis) for axis in range(3)),
             bounded=tuple(
                 Bounded(name, self._bounds[name] - self._lowest, self._sharp.get(name, False))
@@ -238,18 +239,21 @@ class _Levels:
 
     def _highest(self, name: str) -> float:
         """Return what a hop costs at most."""
-        return self._computed.get(name, max(self._ceilings.get(name, np.inf), self._bounds[name]))
+        return min(self._computed.get(name, np.inf), self._ceilings.get(name, np.inf))
 
     def _least(self, name: str) -> float:
         """Return what a hop costs at least."""
-        return self._computed.get(name, self._bounds[name])
+        highest = self._highest(name)
+        return highest if self._is_level(name) else min(self._bounds[name], highest)
 
-    def _is_open(self, name: str) -> bool:
-        return bool(np.isfinite(self._highest(name)))
+    def _is_level(self, name: str) -> bool:
+        """Tell whether a hop was computed and no lower way over it is known."""
+        return name in self._computed and self._computed[name] <= self._ceilings.get(name, np.inf)
 
     def _likely(self) -> list[Edge]:
-        """Return the network in which the search goes on: hops at their least, those that failed at their most."""
-        return self._graph({name: self._highest(name) if name in self._failed else self._least(name) for name in self._hops})
+        """Return the network in which the search goes on: hops at their least, those that were tried at their most."""
+        tried = self._computed.keys() | self._failed.keys()
+        return self._graph({name: self._highest(name) if name in tried else self._least(name) for name in self._hops})
 
     def _graph(self, levels: Mapping[str, float]) -> list[Edge]:
         return [Edge(first, second, offset, levels[name]) for name, first, second, offset in self._edges]
@@ -282,6 +286,6 @@ class _Levels:
         return Passage(name, first, second, offset, level - self._lowest, self._known(name, at_most=at_most))
 
     def _known(self, name: str, *, at_most: bool) -> Known:
-        if name in self._computed:
+        if self._is_level(name):
             return "computed"
         return "at most" if at_most else "at least"
