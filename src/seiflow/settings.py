@@ -66,7 +66,7 @@ class MigrationSettings(Settings):
     )
     images: int = Field(5, ge=3, description="moving images of a band")
     band_fmax: Positive = Field(0.05, description="largest force on any image of a climbing band, eV/Å")
-    band_steps: int = Field(300, gt=0, description="optimiser steps for a band")
+    band_steps: int = Field(120, gt=0, description="optimiser steps for a band")
 
 
 class InterstitialMigrationSettings(MigrationSettings):
