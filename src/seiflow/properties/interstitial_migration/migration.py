@@ -18,6 +18,7 @@ from seiflow.properties.interstitial_migration.percolation import (
     ALL,
     MECHANISMS,
     Percolation,
+    levels,
     next_hop,
     percolation,
 )
@@ -139,16 +140,21 @@ def interstitial_migration(
 
 
 def _attempts(network: Network, engine: "Engine", settings: "InterstitialMigrationSettings") -> dict[str, Attempt]:
-    """Compute hops, the shortest first, until nothing that is wanted is left."""
+    """Compute hops, the shortest first, until nothing that is wanted is left.
+
+    Bands, which cost most where a hop has no saddle of its own, are run only while no path in three dimensions is known.
+    """
     attempts: dict[str, Attempt] = {}
     while len(attempts) < settings.most_hops:
         failed = [name for name, attempt in attempts.items() if isinstance(attempt, str)]
-        hop = next_hop(network, _saddles(network, attempts), failed, settings.cutoff)
+        saddles = _saddles(network, attempts)
+        hop = next_hop(network, saddles, failed, settings.cutoff)
         if hop is None:
             break
         engine.report(f"{hop.hop}: {hop.mechanism}, {hop.distance_angstrom:.2f} Å")
         try:
-            barrier, frames = barrier_between(hop_ends(network, hop), hop.hop, hop.distance_angstrom, engine, settings)
+            ends, only_way = hop_ends(network, hop), not np.isfinite(levels(network, ALL, saddles).dimensions[2])
+            barrier, frames = barrier_between(ends, hop.hop, hop.distance_angstrom, engine, settings, band=only_way)
             refused = _unconverged(barrier, settings.band_fmax) or _other_way(network, hop, barrier, frames)
             attempts[hop.hop] = refused or (barrier, frames)
         except (PhysicsError, ConvergenceError, CalculatorError) as error:

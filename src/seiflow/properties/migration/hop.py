@@ -138,6 +138,8 @@ def barrier_between(
     distance_angstrom: float,
     engine: Engine,
     settings: MigrationSettings,
+    *,
+    band: bool = True,
 ) -> tuple[Barrier, Frames]:
     """Return the barrier between two states and the structures of the hop.
 
@@ -147,6 +149,7 @@ def barrier_between(
         distance_angstrom: Its length, for the record.
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
+        band: Whether a band is run if the search for the saddle fails.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends.
@@ -157,6 +160,8 @@ def barrier_between(
         crossing = _searched(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
+        if not band:
+            raise
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
         crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
