@@ -20,7 +20,7 @@ from ase.spacegroup import crystal
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration.band import NoBarrierError, climbing_band
+from seiflow.properties.migration.band import NoBarrierError, NoSaddleError, climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.descent import descend
 from seiflow.properties.migration.hop import BAND, Barrier, Frames, hop_barrier
@@ -280,6 +280,17 @@ def test_band_and_saddle_search_agree(alloy: Case) -> None:
     assert band.energies[band.top] == pytest.approx(alloy.barrier.saddle_energy_ev, abs=5e-3)
     assert engine.evaluate(band.images[band.top]).energy == pytest.approx(band.energies[band.top], abs=1e-6)
     assert band.energies.max() == band.energies[band.top]
+
+
+def test_height_of_an_unfinished_band_is_above_the_saddle_and_falls(alloy: Case) -> None:
+    """A band given up early still is a path: its highest energy bounds the saddle from above, the closer the longer it ran."""
+    heights = []
+    for steps in (1, 4):
+        settings = SETTINGS.model_copy(update={"band_fmax": 1e-4, "band_steps": steps})
+        with pytest.raises(NoSaddleError, match="largest force on an image") as caught:
+            climbing_band(alloy.ends, Engine(EMT()), settings)
+        heights.append(caught.value.height_ev)
+    assert alloy.barrier.saddle_energy_ev - 2e-3 < heights[1] < heights[0]
 
 
 def other_hops(found: Case) -> Iterator[Hop]:

@@ -32,6 +32,15 @@ class NoBarrierError(PhysicsError):
     """A converged band has its highest energy at one of its ends."""
 
 
+class NoSaddleError(PhysicsError):
+    """A band led to no proved saddle; it still is a path, and ``height_ev`` the highest energy on it (eV)."""
+
+    def __init__(self, message: str, height_ev: float) -> None:
+        """Keep the height beside the message."""
+        self.height_ev = height_ev
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class Band:
     """A converged band.
@@ -51,20 +60,34 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Ba
     """Return a band whose highest image has climbed to the saddle.
 
     Raises:
-        ConvergenceError: if the largest force on an image stays above ``band_fmax``.
-        PhysicsError: if the band passes an intermediate minimum, or has no maximum between its ends.
+        NoSaddleError: if the largest force on an image stays above ``band_fmax``, or the band passes an intermediate minimum.
+        NoBarrierError: if it has no maximum between its ends.
     """
     band = _band(ends, engine, settings)
-    for climb, fmax in ((False, BEFORE_CLIMBING * settings.band_fmax), (True, settings.band_fmax)):
-        band.climb = climb
-        _converge(band, fmax, engine, settings)
-    energies = np.array([ends.energy_initial, *band.energies[1:-1], ends.energy_final])
-    _check_dips(energies)
-    top = int(energies.argmax())
-    if top in (0, len(energies) - 1):
+    try:
+        _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings)
+        band.climb = _has_top(_energies(band, ends))  # an image of a band that only falls would climb without end
+        _converge(band, settings.band_fmax, engine, settings)
+        energies = _energies(band, ends)
+        _check_dips(energies)
+    except (PhysicsError, ConvergenceError) as error:
+        raise NoSaddleError(str(error), _height(band, ends)) from error
+    if not _has_top(energies):
         message = "the band has no maximum between its ends: no barrier separates the two states"
         raise NoBarrierError(message)
-    return Band(tuple(band.images), energies, top)
+    if not band.climb:
+        message = "the band has a maximum between its ends that showed only when it had converged without climbing"
+        raise NoSaddleError(message, _height(band, ends))
+    return Band(tuple(band.images), energies, int(energies.argmax()))
+
+
+def _energies(band: "NEB", ends: Ends) -> "NDArray[np.float64]":
+    return np.array([ends.energy_initial, *band.energies[1:-1], ends.energy_final])
+
+
+def _has_top(energies: "NDArray[np.float64]") -> bool:
+    """Tell whether the highest energy is between the ends."""
+    return 0 < int(energies.argmax()) < len(energies) - 1
 
 
 def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
@@ -92,12 +115,23 @@ def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSetti
         engine.report(f"{stage}: largest force {residual:.4f} eV/Å, {engine.force_evaluations} evaluations")
 
     optimizer.attach(tell)
-    if not optimizer.run(fmax=fmax, steps=settings.band_steps):
+    if not optimizer.run(fmax=fmax, steps=settings.band_steps) or optimizer.get_residual() > fmax:  # it may end out of steps
         message = (
             f"band: largest force on an image {optimizer.get_residual():.3g} eV/Å after {settings.band_steps} steps, "
             f"wanted {fmax:g}. Allow more steps (settings: migration.band_steps)."
         )
         raise ConvergenceError(message)
+
+
+def _height(band: "NEB", ends: Ends) -> float:
+    """Return the highest energy of a curve through the images with their energies and forces, eV."""
+    from ase.utils.forcecurve import fit_raw
+
+    still = np.zeros_like(ends.initial.positions)
+    forces = np.array([still, *band.real_forces[1:-1], still])
+    positions = np.array([image.positions for image in band.images])
+    fit = fit_raw(_energies(band, ends), forces, positions, ends.initial.cell, ends.initial.pbc)
+    return float(ends.energy_initial + max(fit.fit_energies))
 
 
 def _check_dips(energies: "NDArray[np.float64]") -> None:

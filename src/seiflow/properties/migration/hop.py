@@ -9,7 +9,7 @@ import numpy as np
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.model_hessian import model_hessian
-from seiflow.properties.migration.band import Band, climbing_band
+from seiflow.properties.migration.band import Band, NoSaddleError, climbing_band
 from seiflow.properties.migration.climb import InterpolatedPath, Point
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
@@ -152,8 +152,9 @@ def barrier_between(
         band: Whether a band is run if the search for the saddle fails.
 
     Raises:
-        PhysicsError: if no way finds a first-order saddle that leads to both ends.
-        ConvergenceError: if neither the search for the saddle nor a band converges.
+        PhysicsError: if no way finds a first-order saddle that leads to both ends; a :class:`~.band.NoSaddleError` knows how high
+            the path of the band is.
+        ConvergenceError: if the search for the saddle does not converge and no band is run.
     """
     warnings: tuple[str, ...] = ()
     try:
@@ -202,7 +203,7 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
     saddle = judged(top, (), ends, engine, settings, symmetric=False)
     if saddle.modes.negative != 1:
         message = f"the climbing image has {saddle.modes.negative} negative modes; a saddle has one"
-        raise PhysicsError(message)
+        raise NoSaddleError(message, float(band.energies.max()))
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     steps = [image.positions[ends.mover] - ends.initial.positions[ends.mover] for image in band.images]
     along = [float(step @ chord) / float(np.linalg.norm(chord)) for step in steps]

@@ -7,7 +7,7 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError
-from seiflow.properties.migration.band import NoBarrierError
+from seiflow.properties.migration.band import NoBarrierError, NoSaddleError
 from seiflow.properties.migration.crossing import highest_of_path
 from seiflow.properties.migration.descent import has_arrived
 from seiflow.properties.migration.dividing import divide
@@ -49,6 +49,7 @@ class PlanarHops:
         self._engine = engine
         self._settings = settings
         self._on_the_way: dict[str, Atoms] = {}
+        self._heights: dict[str, float] = {}
         self.barriers: dict[str, Barrier] = {}
         self.frames: list[Frames] = []
         self.summaries: list[HopSummary] = []
@@ -64,7 +65,7 @@ class PlanarHops:
         return found.bound
 
     def ceiling(self, hop: Hop) -> float:
-        """Return the highest energy of some way over a hop, eV.
+        """Return the highest energy of some way over a hop, eV: of the path of a band if one was run.
 
         Raises:
             PhysicsError: if its ends are one state and it is not known what lies between its sites.
@@ -73,6 +74,8 @@ class PlanarHops:
         if has_arrived(ends.initial, ends.final, ends.mover):
             self._refuse_ridge(hop)
             return max(ends.energy_initial, ends.energy_final)
+        if hop.hop in self._heights:
+            return self._heights[hop.hop]
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å, a path")
         return highest_of_path(ends, self._engine, self._settings, self._on_the_way.get(hop.hop))
 
@@ -87,6 +90,9 @@ class PlanarHops:
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
         try:
             barrier, frames = barrier_between(ends, hop.hop, hop.distance_angstrom, self._engine, self._settings)
+        except NoSaddleError as error:
+            self._heights[hop.hop] = error.height_ev
+            raise
         except NoBarrierError:
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)

@@ -220,8 +220,7 @@ class _Levels:
             self._computed[hop.hop] = self._costs.level(hop)
         except (PhysicsError, ConvergenceError, CalculatorError) as error:
             self._failed[hop.hop] = str(error)
-            if (hop.hop, self._sharp.get(hop.hop, False)) not in self._looked:
-                self._look_for_ceiling(hop)
+            self._look_for_ceiling(hop)
 
     def result(self) -> Found:
         return Found(
