@@ -2,7 +2,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-if not config:
+if "calculations" not in config:
 
     configfile: "config/config.yaml"
 

@@ -79,6 +79,7 @@ def _job(commands: "Commands", name: str, help_text: str, run: Callable[[argpars
     command.add_argument("--phases", type=Path, nargs="*", default=[], help="recipes of its phases; none for a phase")
     command.add_argument("--calculator", type=Path, required=True, help="recipe of the calculator")
     command.add_argument("--settings", default="{}", help="settings of the step, JSON; defaults for what is left out")
+    command.add_argument("--processes", type=int, default=1, help="MPI processes of a program that the calculator starts")
     command.add_argument("--output", type=Path, required=True, help="record to write (JSON)")
     command.add_argument("--log", type=Path, help="file for progress, a line a step")
     command.set_defaults(run=run)
@@ -137,6 +138,7 @@ def _task(options: argparse.Namespace) -> "Task":
         output=options.output,
         report=report,
         store=Store.from_environment(),
+        processes=options.processes,
     )
 
 

@@ -76,6 +76,11 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         self.results = dict(results)
         self.results["free_energy"] = self.results["energy"]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the result, those of an earlier run included."""
+        return tuple(self._journal.notes)
+
     def electronic_state(self, atoms: "Atoms") -> ElectronicState:
         """Return potential and band edges, from the journal where it holds those of this structure."""
         journal = self._journal.sibling("electronic")
@@ -96,6 +101,8 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         atoms = self.atoms.copy()
         atoms.set_constraint()
         self._calculator.calculate(atoms, ["energy", "forces", *(["stress"] if stress else [])], all_changes)
+        for remedy in getattr(self._calculator, "helped", ()):
+            self._journal.note(f"A density became self-consistent only with a remedy of the recipe: {remedy}.")
         found = self._calculator.results
         results: Results = {
             "energy": float(found["energy"]),
@@ -139,6 +146,11 @@ class Engine:
     def force_evaluations(self) -> int:
         """How many times energy and forces were asked for, those read back from the journal included."""
         return self._calculator.force_evaluations
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result should know of the calculator's troubles."""
+        return self._calculator.notes
 
     def attach(self, atoms: "Atoms") -> "Atoms":
         """Return a copy of ``atoms`` with the calculator on it, constraints kept."""

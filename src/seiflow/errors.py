@@ -7,7 +7,8 @@
     │   ├── RecipeError          a structure or calculator recipe
     │   └── StudyError           a study (config.yaml), with every mistake found in it
     ├── StructureError           a structure failed its certificate
-    ├── CalculatorError          a calculator cannot be made, or returned nonsense
+    ├── CalculatorError          a calculator cannot be made, crashed, or returned nonsense
+    │   └── UnconvergedDensityError  an electron density did not become self-consistent
     ├── ConvergenceError         an iteration ended above its tolerance; says what was reached
     └── PhysicsError             a converged result that is not the quantity asked for
 """
@@ -42,6 +43,10 @@ class StructureError(SeiflowError):
 
 class CalculatorError(SeiflowError):
     """A calculator could not be made, or returned something that is no energy or force."""
+
+
+class UnconvergedDensityError(CalculatorError):
+    """The electron density of a structure did not become self-consistent."""
 
 
 class ConvergenceError(SeiflowError):

@@ -42,6 +42,7 @@ class Journal:
         self._path = path
         self._context = context
         self._known: dict[str, Results] = {}
+        self.notes: list[str] = []
         if path is not None and path.exists():
             self._read(path)
 
@@ -61,15 +62,27 @@ class Journal:
         """Append one evaluation and flush it to disk."""
         if self._path is None:
             return
-        line = {"key": evaluation_key(self._context, atoms, stress=stress)}
+        line: dict[str, object] = {"key": evaluation_key(self._context, atoms, stress=stress)}
         line |= {name: np.asarray(value, dtype=float).tolist() for name, value in results.items()}
+        self._append(self._path, line)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence that the result is to tell; each once."""
+        if text in self.notes:
+            return
+        self.notes.append(text)
+        if self._path is not None:
+            self._append(self._path, {"note": text})
+
+    @staticmethod
+    def _append(path: Path, line: dict[str, object]) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             message = (
-                f"{self._path}: cannot be written ({error.strerror}). Free some space or make the folder writable, "
+                f"{path}: cannot be written ({error.strerror}). Free some space or make the folder writable, "
                 "then run again: evaluations already made are kept."
             )
             raise InputError(message) from error
@@ -88,7 +101,10 @@ class Journal:
         for line in data[:whole].splitlines():
             try:
                 entry = json.loads(line)
+                if "note" in entry:
+                    self.notes.append(str(entry["note"]))
+                    continue
                 key = entry.pop("key")
-            except (ValueError, KeyError, AttributeError):
+            except (ValueError, KeyError, AttributeError, TypeError):
                 continue
             self._known[key] = {name: np.array(value) if isinstance(value, list) else value for name, value in entry.items()}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from seiflow.calculators.factory import charged_cells_problem, installation_problem
+from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
 from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
@@ -64,6 +65,11 @@ class StudyConfig(BaseModel):
         "~/.cache/seiflow",
         description="folder where finished steps are kept and found again by any study; null for none. The environment "
         "variable SEIFLOW_STORE overrides it",
+    )
+    machine: str | None = Field(
+        None,
+        description="file that says how this machine starts programs and where it keeps pseudopotentials; a profile may name it "
+        "(config: [machine=FILE]). Without one the environment variable SEIFLOW_MACHINE is heeded",
     )
     calculations: list[Calculation] = Field(min_length=1, description="what is computed of what with what")
     settings: PropertySettings = Field(default=PropertySettings(), description="how each quantity is computed")
@@ -131,7 +137,8 @@ class Study:
         self.phases = phase_shelf(folders)
         self.calculators = calculator_shelf(folders)
         missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(folders) if not path.is_dir()]
-        self._refuse([*missing, *self._problems()])
+        self._refuse([*missing, *self._machine_problems()])
+        self._refuse(list(self._problems()))
 
     @classmethod
     def read(cls, path: Path) -> "Study":
@@ -187,6 +194,14 @@ class Study:
         if problems:
             listed = dict.fromkeys(line_at(location, self._lines) + text for location, text in problems)
             raise StudyError(self._where, list(listed))
+
+    def _machine_problems(self) -> Iterator[Problem]:
+        """Take the machine that the study names, or tell what is wrong with its file."""
+        try:
+            if self.config.machine:
+                Machine.take(Path(self.config.machine).expanduser())
+        except InputError as error:
+            yield _at(("machine",), str(error))
 
     def _problems(self) -> Iterator[Problem]:
         chosen: dict[tuple[str, str], PropertySettings] = {}

@@ -73,7 +73,7 @@ class Plan:
 
     def _write_study(self) -> None:
         """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
-        text = yaml.safe_dump(self.study.config.model_dump(exclude_unset=True), sort_keys=False)
+        text = yaml.safe_dump(self.study.config.model_dump(exclude_unset=True, exclude={"machine"}), sort_keys=False)
         path = Path(self.file)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
@@ -89,6 +89,10 @@ class Plan:
     def memory(self, wildcards: Wildcards) -> int:
         """Return the memory of one job, MB."""
         return self.study.calculators.get(wildcards.calculator).memory_mb
+
+    def processes(self, wildcards: Wildcards) -> int:
+        """Return the MPI processes of one job."""
+        return self.study.calculators.get(wildcards.calculator).processes
 
     def phase_files(self, wildcards: Wildcards) -> list[str]:
         """Return the recipes of the phases that a structure is made of; none for a phase."""

@@ -15,7 +15,7 @@ rule boundary:
         f"{PAIR}/logs/boundary.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -23,6 +23,6 @@ rule boundary:
     message:
         "energies of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow boundary --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow boundary --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --registry {input.registry:q}"
         " --crystals {input.crystals:q} --stiffnesses {input.stiffnesses:q} --output {output:q} --log {log:q}"

@@ -12,7 +12,7 @@ rule elasticity:
         f"{PAIR}/logs/elasticity.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -20,7 +20,7 @@ rule elasticity:
     message:
         "elasticity of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow elasticity --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow elasticity --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
 
 
@@ -37,7 +37,7 @@ rule phonons:
         f"{PAIR}/logs/phonons.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -45,7 +45,7 @@ rule phonons:
     message:
         "phonons of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow phonons --structure {input.structure:q} --calculator {input.calculator:q}"
+        "seiflow phonons --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
 
 
@@ -63,7 +63,7 @@ rule defects:
         f"{PAIR}/logs/defects.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -71,7 +71,7 @@ rule defects:
     message:
         "point defects of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow defects --structure {input.structure:q} --calculator {input.calculator:q}"
+        "seiflow defects --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --reservoir {input.reservoir:q} --output {output:q} --log {log:q}"
 
 
@@ -89,7 +89,7 @@ rule charged_defects:
         f"{PAIR}/logs/charged_defects.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -97,5 +97,5 @@ rule charged_defects:
     message:
         "charged defects of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow charged-defects --structure {input.structure:q} --calculator {input.calculator:q}"
+        "seiflow charged-defects --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --competing {input.competing:q} --output {output:q} --log {log:q}"

@@ -33,7 +33,7 @@ rule vacancy:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -41,7 +41,7 @@ rule vacancy:
     message:
         "vacancy {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow vacancy --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        "seiflow vacancy --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads} --settings {params.settings:q}"
         " --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q} --output {output.record:q}"
         " --log {log:q}"
 
@@ -62,7 +62,7 @@ rule hop:
     priority: 10
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -70,7 +70,7 @@ rule hop:
     message:
         "{wildcards.hop} of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow hop --structure {input.structure:q} --calculator {input.calculator:q} --settings {params.settings:q}"
+        "seiflow hop --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads} --settings {params.settings:q}"
         " --relaxed {input.relaxed:q} --hop {wildcards.hop:q} --vacancies {input.vacancies:q} --frames {output.frames:q}"
         " --output {output.record:q} --log {log:q}"
 
@@ -90,7 +90,7 @@ rule interstitial_migration:
     priority: 10
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -98,7 +98,7 @@ rule interstitial_migration:
     message:
         "interstitial hops of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow interstitial-migration --structure {input.structure:q} --calculator {input.calculator:q}"
+        "seiflow interstitial-migration --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --frames {output.frames:q} --output {output.record:q}"
         " --log {log:q}"
 
@@ -148,7 +148,7 @@ rule paths:
     priority: 10
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -156,6 +156,6 @@ rule paths:
     message:
         "hops along and across {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow paths --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow paths --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --sites {input.sites:q} --vacancies {input.vacancies:q}"
         " --bulk {input.bulk:q} --frames {output.frames:q} --output {output.record:q} --log {log:q}"

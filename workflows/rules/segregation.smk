@@ -35,7 +35,7 @@ rule site_defect:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -43,7 +43,7 @@ rule site_defect:
     message:
         "defect at {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow site-defect --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow site-defect --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q}"
         " --output {output.record:q} --log {log:q}"
 
@@ -64,7 +64,7 @@ rule segregation:
         f"{PAIR}/logs/segregation.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -72,6 +72,6 @@ rule segregation:
     message:
         "profile of defects in {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow segregation --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow segregation --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --crystals {input.crystals:q} --sites {input.sites:q}"
         " --output {output:q} --log {log:q}"

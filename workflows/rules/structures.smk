@@ -30,7 +30,7 @@ rule register:
         f"{PAIR}/logs/registry.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -38,7 +38,7 @@ rule register:
     message:
         "find the registry of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow register --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow register --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --crystals {input.crystals:q} --stiffnesses {input.stiffnesses:q}"
         " --registered {output.registered:q} --output {output.record:q} --log {log:q}"
 
@@ -58,7 +58,7 @@ rule relax:
         f"{PAIR}/logs/relaxation.tsv"
     conda:
         "../envs/seiflow.yml"
-    threads: 1
+    threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
     params:
@@ -66,5 +66,5 @@ rule relax:
     message:
         "relax {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow relax --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        "seiflow relax --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q} --processes {threads}"
         " --settings {params.settings:q} --built {input.built:q} --relaxed {output.relaxed:q} --output {output.record:q} --log {log:q}"

@@ -9,6 +9,9 @@ import json
 import warnings
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
+from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.errors import CalculatorError
 from seiflow.records import digest_file, digest_text, versions
@@ -17,18 +20,37 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-def make_calculator(recipe: CalculatorRecipe, charge: int = 0) -> "Calculator":
-    """Return the calculator of a recipe, for cells of a charge in e.
+def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 1) -> "Calculator":
+    """Return the calculator of a recipe, for cells of a charge in e; a program that it starts gets so many MPI processes.
 
     Raises:
         CalculatorError: if its package is missing (with the command that installs it), it cannot be made, or it knows no charge.
     """
-    from ase.calculators.calculator import BaseCalculator
-
     problem = installation_problem(recipe) or (charge_problem(recipe) if charge else None)
     if problem:
         raise CalculatorError(problem)
-    arguments = recipe.arguments | ({"charge": charge} if charge else {})
+    arguments = recipe.arguments | _machine_arguments(recipe, processes) | ({"charge": charge} if charge else {})
+    if not recipe.remedies:
+        return _made(recipe, arguments)
+    from seiflow.calculators.remedies import Persevering
+
+    return Persevering(lambda remedy: _made(recipe, arguments | (remedy.arguments if remedy else {})), recipe.remedies)
+
+
+def _machine_arguments(recipe: CalculatorRecipe, processes: int) -> dict[str, JsonValue]:
+    """Return the arguments that the machine has the say in; they are no part of what a result depends on."""
+    machine = Machine.from_environment()
+    found: dict[str, JsonValue] = {}
+    if recipe.program:
+        found["command"] = machine.command(recipe.program, processes)
+    if recipe.data:
+        found["folder"] = str(machine.folder(recipe.data))
+    return found
+
+
+def _made(recipe: CalculatorRecipe, arguments: dict[str, JsonValue]) -> "Calculator":
+    from ase.calculators.calculator import BaseCalculator
+
     module, _, name = recipe.factory.partition(":")
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -77,11 +99,15 @@ def installation_problem(recipe: CalculatorRecipe) -> str | None:
     absent = [module] if missing else [name for name in recipe.packages if importlib.util.find_spec(name) is None]
     if absent:
         return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {install}"
+    if recipe.program:
+        problem = Machine.from_environment().program_problem(recipe.program)
+        if problem:
+            return f"calculator {recipe.name}: {problem}"
     for entry in recipe.weights:
         try:
             weight_file(entry)
         except FileNotFoundError as error:
-            return f"calculator {recipe.name}: weights {entry!r} not found ({error}); {install}"
+            return f"calculator {recipe.name}: {entry!r} not found ({error})" + ("" if ":" in entry else f"; {install}")
     return None
 
 
@@ -106,7 +132,18 @@ def calculator_versions(recipe: CalculatorRecipe) -> dict[str, str]:
     packages = {recipe.factory.partition(".")[0].partition(":")[0]}
     packages |= {entry.partition("/")[0] for entry in recipe.weights if not entry.startswith(("/", "~"))}
     packages |= set(recipe.packages) or ({"torch"} if recipe.weights else set())
-    return {name: found for package in packages for name, found in distribution_versions(package).items()}
+    found = {name: version for package in packages for name, version in distribution_versions(package).items()}
+    if recipe.program:
+        found[recipe.program] = program_version(
+            recipe.factory.partition(":")[0], Machine.from_environment().command(recipe.program)
+        )
+    return found
+
+
+@functools.cache
+def program_version(module: str, command: str) -> str:
+    """Return the version of an external program: what ``program_version`` of the module that starts it makes of the command."""
+    return str(importlib.import_module(module).program_version(command))
 
 
 def calculator_context(recipe: CalculatorRecipe, charge: int = 0) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from ase.data import atomic_numbers, chemical_symbols
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from seiflow.calculators.machine import Machine
 from seiflow.shelves import Shelf, data_folder
 from seiflow.structures.recipes import Recipe, Source
 
@@ -27,6 +28,15 @@ def _expand(value: object) -> object:
 
 
 Elements = Annotated[list[str], BeforeValidator(_expand)]
+
+
+class Remedy(BaseModel):
+    """What may help a density to become self-consistent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="what it is called in records and messages")
+    arguments: dict[str, JsonValue] = Field(description="arguments of the callable that it replaces")
 
 
 class CalculatorRecipe(Recipe):
@@ -54,8 +64,21 @@ class CalculatorRecipe(Recipe):
     extra: str | None = Field(None, description="optional dependency of seiflow that brings it: pip install 'seiflow[EXTRA]'")
     packages: list[str] = Field(default=[], description="further packages that it needs; their versions are part of every result")
     weights: list[str] = Field(
-        default=[], description="files that define it, hashed into provenance: a path, or PACKAGE/PATH/IN/IT"
+        default=[],
+        description="files that define it, hashed into provenance: a path, PACKAGE/PATH/IN/IT, or CODE:FILE for one in "
+        "the folder that the machine has for a code",
     )
+    program: str | None = Field(
+        None, description="program that it starts; its callable takes the command line as command; the machine says which that is"
+    )
+    data: str | None = Field(
+        None, description="code whose folder of pseudopotentials its callable takes as folder; the machine says where that is"
+    )
+    processes: int = Field(1, gt=0, description="MPI processes of the program")
+    remedies: list[Remedy] = Field(
+        default=[], description="what is tried, in this order, when a density does not become self-consistent"
+    )
+    magnetic: bool = Field(default=False, description="whether it heeds initial magnetic moments")
     source: Source
 
 
@@ -73,13 +96,16 @@ def uncovered(recipe: CalculatorRecipe, symbols: Iterable[str]) -> list[str]:
 
 @functools.cache
 def weight_file(entry: str) -> Path:
-    """Return the file meant by an entry of ``weights``.
+    """Return the file meant by an entry of ``weights``; for one in a code's folder the environment names the machine.
 
     Raises:
         FileNotFoundError: if there is no such file; the package it belongs to is not installed, or has another version.
     """
     import importlib.util
 
+    code, _, name = entry.partition(":")
+    if name:
+        return Machine.from_environment().file(code, name)
     path = Path(entry).expanduser()
     if path.is_absolute():
         candidate = path

@@ -42,6 +42,7 @@ class Task:
         output: The record to write; the journal of evaluations lies beside it while the job runs.
         report: Told about progress.
         store: Where results of other studies are found.
+        processes: MPI processes of a program that the calculator starts.
     """
 
     structure_file: Path
@@ -51,6 +52,7 @@ class Task:
     output: Path
     report: Report = field(default=silent)
     store: Store = field(default=Store(None))
+    processes: int = 1
 
     @cached_property
     def structure(self) -> StructureRecipe:
@@ -80,20 +82,26 @@ class Task:
     @cached_property
     def engine(self) -> Engine:
         """The calculator, counted and journalled."""
-        return Engine(make_calculator(self.calculator), self.journal, self.report)
+        return Engine(make_calculator(self.calculator, processes=self.processes), self.journal, self.report)
 
     def engine_of(self, charge: int) -> Engine:
         """Return the calculator for cells of a charge in e, counted and journalled beside the neutral one."""
         if charge not in self._engines:
             path = self.output.with_name(f".{self.output.name}.journal")
             journal = Journal(path, calculator_context(self.calculator, charge)) if charge else self.journal
-            self._engines[charge] = Engine(make_calculator(self.calculator, charge), journal, self.report)
+            self._engines[charge] = Engine(make_calculator(self.calculator, charge, self.processes), journal, self.report)
         return self._engines[charge]
 
     @property
     def evaluations(self) -> int:
         """Force evaluations of the engines of all charges."""
         return sum(engine.force_evaluations for engine in self._engines.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the engines have to tell, each once."""
+        engines = [engine for engine in (self.__dict__.get("engine"), *self._engines.values()) if engine is not None]
+        return tuple(dict.fromkeys(note for engine in engines for note in engine.notes))
 
     @cached_property
     def _engines(self) -> dict[int, Engine]:
@@ -137,7 +145,7 @@ class Step:
         """
         task = self.task
         record = plain(result)
-        record["warnings"] = record.get("warnings", [])
+        record["warnings"] = [*record.get("warnings", []), *task.notes]
         record |= {
             "structure": task.structure.name,
             "calculator": task.calculator.name,
