@@ -60,6 +60,8 @@ def add_jobs(commands: "Commands") -> None:
     hop.add_argument("--hop", required=True, help="name of the hop")
     hop.add_argument("--vacancies", type=Path, nargs="+", required=True, help="records of the vacancies at its ends")
     hop.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: initial, saddle, final")
+    for command in (vacancy, hop):
+        command.add_argument("--head-start", type=Path, nargs="*", default=[], help="the same as a cheaper calculator found it")
     interstitial = _relaxed(
         _job(commands, "interstitial-migration", "interstitial hops of a relaxed crystal, direct and by knock-off", _interstitial)
     )
@@ -217,13 +219,13 @@ def _hops(options: argparse.Namespace) -> None:
 def _vacancy(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import vacancy
 
-    vacancy(_task(options), options.relaxed, options.site, options.frame)
+    vacancy(_task(options), options.relaxed, options.site, options.frame, *options.head_start[:1])
 
 
 def _hop(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import hop
 
-    hop(_task(options), options.relaxed, options.hop, options.vacancies, options.frames)
+    hop(_task(options), options.relaxed, options.hop, options.vacancies, options.frames, *options.head_start[:1])
 
 
 def _interstitial(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -87,6 +87,10 @@ PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
 """What can be computed of each kind of structure."""
 
 
+STARTED: frozenset[PropertyName] = frozenset({"relaxation", "migration"})
+"""What a calculator starts from the results of a cheaper one, where its recipe names one."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One property of one structure with one calculator."""
@@ -155,9 +159,14 @@ class Study:
             for structure, calculator, name in itertools.product(block.structures, block.calculators, names):
                 job = Job(structure, calculator, name, settings, self.structures.get(structure).kind)
                 jobs[structure, calculator, name] = job
-        for job in list(jobs.values()):
-            for needed in self._needed(job):
-                jobs.setdefault((needed.structure, needed.calculator, needed.name), needed)
+        chosen = {(job.structure, job.calculator): job.settings for job in jobs.values()}
+        waiting = list(jobs.values())
+        while waiting:
+            for needed in self._needed(waiting.pop(0)):
+                key = (needed.structure, needed.calculator, needed.name)
+                if key not in jobs:
+                    jobs[key] = replace(needed, settings=chosen.setdefault(key[:2], needed.settings))
+                    waiting.append(jobs[key])
         return tuple(jobs.values())
 
     def _needed(self, job: Job) -> Iterator[Job]:
@@ -170,6 +179,9 @@ class Study:
         names += ["migration"] if job.name == "migration" else []
         for phase, name in itertools.product(self.structures.get(job.structure).ingredients, names):
             yield Job(phase, job.calculator, name, job.settings, "phase")
+        cheaper = self.calculators.get(job.calculator).starts_from
+        if cheaper is not None and job.kind == "phase" and job.name in STARTED:
+            yield Job(job.structure, cheaper, job.name, job.settings, job.kind)
 
     def reservoir(self, structure: str, calculator: str) -> str | None:
         """Return the phase that is the element of a structure's mobile ion, if one is relaxed with a calculator."""
@@ -211,11 +223,12 @@ class Study:
             calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
                 yield from _calculator_problems(place, calculator, block)
+                yield from self._chain_problems(place, calculator, structures)
             settings = block.settings or self.config.settings
             for structure in structures:
                 yield from self._structure_problems(place, structure, block, settings)
             for structure, calculator in itertools.product(structures, calculators):
-                yield from self._pair_problems(place, structure, calculator)
+                yield from self._pair_problems(place, structure, calculator, block)
                 if chosen.setdefault((structure.name, calculator.name), settings) != settings:
                     text = f"{structure.name} with {calculator.name} has other settings in an earlier block; "
                     yield _at((*place, "settings"), text + "one pair has one set of settings")
@@ -265,16 +278,42 @@ class Study:
             text = f"migration in {recipe.name}: ions cannot pass its vacuum; take an interface without vacuum_angstrom"
             yield _at((*place, "properties"), text)
 
-    def _pair_problems(self, place: Location, structure: StructureRecipe, calculator: CalculatorRecipe) -> Iterator[Problem]:
+    def _pair_problems(
+        self, place: Location, structure: StructureRecipe, calculator: CalculatorRecipe, block: Calculation
+    ) -> Iterator[Problem]:
         species = self._species(structure)
         missing = uncovered(calculator, species)
         if missing:
             able = [name for name, recipe in self._valid_calculators().items() if not uncovered(recipe, species)]
             text = f"calculator {calculator.name} does not cover {', '.join(missing)} of {structure.name}; "
             yield _at((*place, "calculators"), f"{text}these do: {', '.join(able) or 'none known'}")
-        if not calculator.stress:
+        if not calculator.stress and not (calculator.starts_from and structure.kind == "phase"):
             text = f"calculator {calculator.name} gives no stress, and {structure.name} needs its cell relaxed"
             yield _at((*place, "calculators"), text)
+        if not calculator.stress and "elasticity" in block.properties:
+            yield _at((*place, "properties"), f"elasticity: calculator {calculator.name} gives no stress")
+
+    def _chain_problems(
+        self, place: Location, calculator: CalculatorRecipe, structures: Sequence[StructureRecipe]
+    ) -> Iterator[Problem]:
+        """Find what is wrong with the cheaper calculators that one starts from."""
+        chain = [calculator.name]
+        while calculator.starts_from is not None:
+            told = f"calculator {calculator.name} starts from {calculator.starts_from}"
+            if calculator.starts_from in chain:
+                yield _at((*place, "calculators"), f"{told}, which starts from it: leave out starts_from in one of the recipes")
+                return
+            try:
+                calculator = self.calculators.get(calculator.starts_from)
+            except SeiflowError as error:
+                yield _at((*place, "calculators"), f"{told}: {error}")
+                return
+            chain.append(calculator.name)
+            problem = installation_problem(calculator)
+            missing = sorted({symbol for structure in structures for symbol in uncovered(calculator, self._species(structure))})
+            problem = problem or (f"calculator {calculator.name} does not cover {', '.join(missing)}" if missing else None)
+            if problem:
+                yield _at((*place, "calculators"), f"{told}: {problem}")
 
     def _species(self, structure: StructureRecipe) -> set[str]:
         if isinstance(structure, PhaseRecipe):

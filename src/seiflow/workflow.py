@@ -124,9 +124,29 @@ class Plan:
         return [f"{self.results}/{name}/{wildcards.calculator}/relaxation.json" for name in names]
 
     def start(self, wildcards: Wildcards) -> str:
-        """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built."""
+        """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built.
+
+        A phase whose calculator starts from a cheaper one begins where that one ended.
+        """
         name = "registered" if self._recipe(wildcards).ingredients else "built"
-        return f"{self.results}/{wildcards.structure}/{wildcards.calculator}/{name}.extxyz"
+        cheaper = self._cheaper(wildcards)
+        folder, file = (wildcards.calculator, name) if cheaper is None else (cheaper, "relaxed")
+        return f"{self.results}/{wildcards.structure}/{folder}/{file}.extxyz"
+
+    def head_start(self, folder: str, wildcard: str) -> Callable[[Wildcards], list[str]]:
+        """Return an input function with the structures of a vacancy or hop by the cheaper calculator, if there is one."""
+
+        def files(wildcards: Wildcards) -> list[str]:
+            cheaper = self._cheaper(wildcards)
+            place = f"{self.results}/{wildcards.structure}/{cheaper}/{folder}"
+            return [] if cheaper is None else [f"{place}/{getattr(wildcards, wildcard)}.extxyz"]
+
+        return files
+
+    def _cheaper(self, wildcards: Wildcards) -> str | None:
+        """Return the calculator that another one starts from, for a phase."""
+        is_phase = self._recipe(wildcards).kind == "phase"
+        return self.study.calculators.get(wildcards.calculator).starts_from if is_phase else None
 
     def settings(self, name: str) -> Callable[[Wildcards], str]:
         """Return a parameter function with the settings of one step, as JSON."""

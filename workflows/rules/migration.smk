@@ -24,6 +24,7 @@ rule vacancy:
         structure=PLAN.structure_file,
         calculator=PLAN.calculator_file,
         relaxed=f"{PAIR}/relaxed.extxyz",
+        head_start=PLAN.head_start("vacancies", "site"),
     output:
         record=f"{PAIR}/vacancies/{{site}}.json",
         frame=f"{PAIR}/vacancies/{{site}}.extxyz",
@@ -42,8 +43,8 @@ rule vacancy:
         "vacancy {wildcards.site} of {wildcards.structure} with {wildcards.calculator}"
     shell:
         "seiflow vacancy --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads} --settings {params.settings:q}"
-        " --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q} --output {output.record:q}"
-        " --log {log:q}"
+        " --relaxed {input.relaxed:q} --site {wildcards.site:q} --frame {output.frame:q}"
+        " --head-start {input.head_start:q} --output {output.record:q} --log {log:q}"
 
 
 rule hop:
@@ -52,6 +53,7 @@ rule hop:
         calculator=PLAN.calculator_file,
         relaxed=f"{PAIR}/relaxed.extxyz",
         vacancies=vacancy_records,
+        head_start=PLAN.head_start("hops", "hop"),
     output:
         record=f"{PAIR}/hops/{{hop}}.json",
         frames=f"{PAIR}/hops/{{hop}}.extxyz",
@@ -72,7 +74,7 @@ rule hop:
     shell:
         "seiflow hop --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads} --settings {params.settings:q}"
         " --relaxed {input.relaxed:q} --hop {wildcards.hop:q} --vacancies {input.vacancies:q} --frames {output.frames:q}"
-        " --output {output.record:q} --log {log:q}"
+        " --head-start {input.head_start:q} --output {output.record:q} --log {log:q}"
 
 
 rule interstitial_migration:

@@ -78,6 +78,11 @@ class CalculatorRecipe(Recipe):
     remedies: list[Remedy] = Field(
         default=[], description="what is tried, in this order, when a density does not become self-consistent"
     )
+    starts_from: str | None = Field(
+        None,
+        description="cheaper calculator whose relaxed crystals, vacancies and saddles it starts from, run in the same study. "
+        "One without stress takes the cells of crystals from there",
+    )
     magnetic: bool = Field(default=False, description="whether it heeds initial magnetic moments")
     source: Source
 

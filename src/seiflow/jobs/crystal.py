@@ -35,7 +35,8 @@ def _relax_crystal(task: Task, step: Step, built: Path, relaxed: Path) -> None:
     from seiflow.relaxation import relaxation
 
     (phase,) = task.phases
-    crystal, result = relaxation(read_structure(built), phase, task.engine, task.settings.relaxation)
+    cell = task.calculator.stress
+    crystal, result = relaxation(read_structure(built), phase, task.engine, task.settings.relaxation, cell=cell)
     write_structures(relaxed, [stamped(crystal, result.certificate)])
     step.finish(result)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from seiflow.errors import InputError
 from seiflow.jobs.segregation import mobile_species
-from seiflow.jobs.task import Task, read_structure, write_structures
+from seiflow.jobs.task import Task, read_structure, read_structures, write_structures
 from seiflow.records import read_record
 
 if TYPE_CHECKING:
@@ -20,18 +20,19 @@ def hops(task: Task, relaxed: Path) -> None:
         step.finish(_network(task, relaxed), evaluations=0)
 
 
-def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
-    """Relax the vacancy at one site and record it."""
+def vacancy(task: Task, relaxed: Path, site: str, frame: Path, head_start: Path | None = None) -> None:
+    """Relax the vacancy at one site and record it; ``head_start`` holds it as a cheaper calculator relaxed it."""
     from seiflow.properties.migration.network import make_supercell
     from seiflow.properties.migration.states import relax_vacancy
 
-    step = task.step({"relaxed": relaxed}, task.settings.migration, frame)
+    step = task.step(_with_head_start({"relaxed": relaxed}, head_start), task.settings.migration, frame)
     if step.found():
         return
     network = _network(task, relaxed)
     supercell = make_supercell(read_structure(relaxed), network.supercell)
     wanted = _named(network.sites, "site", site)
-    result = relax_vacancy(supercell, wanted, task.engine, task.settings.migration)
+    given = read_structure(head_start) if head_start else None
+    result = relax_vacancy(supercell, wanted, task.engine, task.settings.migration, given)
     empty = supercell.copy()
     empty.positions += result.displacements_angstrom
     del empty[wanted.index]
@@ -39,8 +40,8 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     step.finish(result)
 
 
-def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames: Path) -> None:
-    """Record the barrier of one hop."""
+def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames: Path, head_start: Path | None = None) -> None:
+    """Record the barrier of one hop; ``head_start`` holds its structures as a cheaper calculator found them."""
     import dataclasses
 
     import numpy as np
@@ -52,7 +53,7 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
     from seiflow.properties.migration.symmetry import site_symmetry
 
     inputs = {"relaxed": relaxed} | {f"vacancy {path.stem}": path for path in vacancy_files}
-    step = task.step(inputs, task.settings.migration, frames)
+    step = task.step(_with_head_start(inputs, head_start), task.settings.migration, frames)
     if step.found():
         return
     network = _network(task, relaxed)
@@ -68,7 +69,8 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
             displacements_angstrom=np.array(found["displacements_angstrom"]),
         )
     wanted, settings = _named(network.hops, "hop", name), task.settings.migration
-    barrier, structures = hop_barrier(supercell, wanted, vacancies, site_symmetry(supercell), task.engine, settings)
+    given = read_structures(head_start)[1] if head_start else None
+    barrier, structures = hop_barrier(supercell, wanted, vacancies, site_symmetry(supercell), task.engine, settings, given)
     larger = in_larger_supercell(read_structure(relaxed), network, wanted, barrier, task.engine, settings)
     if larger is not None:
         barrier = dataclasses.replace(barrier, larger=larger, warnings=barrier.warnings + larger.warnings)
@@ -143,6 +145,10 @@ def interstitial_migration(task: Task, relaxed: Path, frames: Path) -> None:
     result, structures = compute(read_structure(relaxed), phase, task.engine, task.settings.interstitial_migration)
     write_structures(frames, structures)
     step.finish(result)
+
+
+def _with_head_start(inputs: dict[str, Path], head_start: Path | None) -> dict[str, Path]:
+    return inputs | ({"head start": head_start} if head_start else {})
 
 
 def _network(task: Task, relaxed: Path) -> "Network":

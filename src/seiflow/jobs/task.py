@@ -180,18 +180,24 @@ class Step:
 
 
 def read_structure(path: Path) -> "Atoms":
-    """Read one structure; a damaged file is an :class:`InputError`."""
+    """Read the last structure of a file; a damaged file is an :class:`InputError`."""
+    return read_structures(path)[-1]
+
+
+def read_structures(path: Path) -> "list[Atoms]":
+    """Read the structures of a file, one at least; a damaged file is an :class:`InputError`."""
     from ase.io import read
 
     try:
-        atoms: Atoms = read(path)
+        frames: list[Atoms] = read(path, ":")
+        frames[-1]  # an empty file is as bad as a damaged one
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise InputError(message) from error
     except Exception as error:
         message = f"{path}: not a readable structure ({error}). Delete it and run the study again."
         raise InputError(message) from error
-    return atoms
+    return frames
 
 
 def stamped(atoms: "Atoms", certificate: Certificate) -> "Atoms":

@@ -38,7 +38,7 @@ class Relaxation(Record):
     volume_angstrom3: float
     energy_ev: float
     largest_force_ev_per_angstrom: float
-    largest_stress_gpa: float
+    largest_stress_gpa: float | None
 
 
 class Elasticity(Record):

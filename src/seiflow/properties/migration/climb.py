@@ -64,6 +64,13 @@ class Point:
     hessian: "NDArray[np.float64]"
 
 
+def on_the_way(atoms: "Atoms", ends: Ends) -> Point:
+    """Return a structure between two states as a point from which a climb starts."""
+    uphill = (ends.final.positions - ends.initial.positions).ravel()
+    uphill = uphill / np.linalg.norm(uphill)
+    return Point(atoms, uphill, _bent(model_hessian(atoms), uphill))
+
+
 class InterpolatedPath:
     """The path of the image-dependent pair potential between two states, evaluated where that is asked for.
 

@@ -10,7 +10,7 @@ from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.band import Band, NoSaddleError, climbing_band
-from seiflow.properties.migration.climb import InterpolatedPath, Point
+from seiflow.properties.migration.climb import InterpolatedPath, Point, on_the_way
 from seiflow.properties.migration.crossing import Crossing, cross
 from seiflow.properties.migration.descent import Path, make_path
 from seiflow.properties.migration.network import Hop
@@ -18,6 +18,7 @@ from seiflow.properties.migration.saddle import Saddle, judged
 from seiflow.properties.migration.states import Ends, Vacancy, hop_ends
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
+from seiflow.structures.transfer import transferred
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -63,7 +64,8 @@ class Barrier:
     """What is known of one hop; ``curvatures`` and their residuals prove the saddle.
 
     Attributes:
-        straight_barrier_ev: Of the stationary point found first, on the symmetry line; null for a band.
+        straight_barrier_ev: Of the stationary point found first, on the symmetry line; null for a band, and where the search
+            started from the saddle of another calculator.
         straight_negative_modes: Its negative modes; two mean that the true path bows off the line.
         pushed_barrier_ev: After the push off the line; null if pushing led back.
         offset_angstrom: How far the moving ion at the saddle is off the straight line.
@@ -118,6 +120,7 @@ def hop_barrier(
     symmetry: SiteSymmetry,
     engine: Engine,
     settings: MigrationSettings,
+    head_start: "Atoms | None" = None,
 ) -> tuple[Barrier, Frames]:
     """Return the barrier of a hop and its structures.
 
@@ -128,8 +131,12 @@ def hop_barrier(
         symmetry: Operations of the supercell.
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
+        head_start: The saddle as another calculator found it, to start from.
     """
-    return barrier_between(hop_ends(supercell, hop, vacancies, symmetry), hop.hop, hop.distance_angstrom, engine, settings)
+    ends = hop_ends(supercell, hop, vacancies, symmetry)
+    given = None if head_start is None else transferred(head_start, ends.initial)
+    start = None if given is None else on_the_way(given, ends)
+    return barrier_between(ends, hop.hop, hop.distance_angstrom, engine, settings, start=start)
 
 
 def barrier_between(
@@ -140,6 +147,7 @@ def barrier_between(
     settings: MigrationSettings,
     *,
     band: bool = True,
+    start: Point | None = None,
 ) -> tuple[Barrier, Frames]:
     """Return the barrier between two states and the structures of the hop.
 
@@ -150,6 +158,7 @@ def barrier_between(
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
         band: Whether a band is run if the search for the saddle fails.
+        start: Where the search for the saddle starts, if that is known; if it leads nowhere, the search starts as without.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends; a :class:`~.band.NoSaddleError` knows how high
@@ -157,8 +166,10 @@ def barrier_between(
         ConvergenceError: if the search for the saddle does not converge and no band is run.
     """
     warnings: tuple[str, ...] = ()
+    crossing = None if start is None else _from_start(ends, start, engine, settings)
+    started = crossing is not None
     try:
-        crossing = _searched(ends, engine, settings)
+        crossing = crossing or _searched(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
         if not band:
@@ -173,7 +184,17 @@ def barrier_between(
         with_energy(ends.final, ends.energy_final),
         tuple(with_energy(item.atoms, item.energy) for item in crossing.minima),
     )
-    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings), frames
+    on_line = bool(ends.swaps) and method != BAND and not started
+    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings, on_line=on_line), frames
+
+
+def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSettings) -> Crossing | None:
+    """Return the way over a hop from where its saddle is said to be; None if it leads nowhere."""
+    try:
+        return cross(ends, engine, settings, start=start)
+    except (PhysicsError, ConvergenceError, CalculatorError) as error:
+        engine.report(f"no saddle from the one given ({error}); the search starts afresh")
+        return None
 
 
 def _searched(ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
@@ -212,7 +233,14 @@ def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettin
 
 
 def _barrier(
-    hop: str, distance_angstrom: float, ends: Ends, crossing: Crossing, method: str, warnings: tuple[str, ...]
+    hop: str,
+    distance_angstrom: float,
+    ends: Ends,
+    crossing: Crossing,
+    method: str,
+    warnings: tuple[str, ...],
+    *,
+    on_line: bool,
 ) -> Barrier:
     saddle = crossing.saddle
     if not saddle.modes.certain:
@@ -225,7 +253,6 @@ def _barrier(
     if saddle.energy < max(ends.energy_initial, ends.energy_final):
         warnings += ("its saddle lies below one of its ends, which counts as the level of the hop",)
     first, last = crossing.trials[0], crossing.trials[-1]
-    on_line = method != BAND and bool(ends.swaps)
     return Barrier(
         hop=hop,
         distance_angstrom=distance_angstrom,

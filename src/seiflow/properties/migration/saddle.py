@@ -36,6 +36,9 @@ LOWER_BY = 0.001
 SYMMETRIC_PART = 0.5
 """Smallest norm of the part of a normalised mode that keeps the two ends of a hop images of each other."""
 
+NEARLY_EVEN = 0.05
+"""Å; a start is made its own image if that moves no ion by more."""
+
 MOSTLY_EVEN = 0.9
 """Norm of that part above which a mode counts as even."""
 
@@ -100,17 +103,18 @@ def find_saddle(ends: Ends, engine: Engine, settings: MigrationSettings, start: 
         ends: The two states.
         engine: Evaluates and relaxes.
         settings: Tolerances and limits.
-        start: Where the search starts if no operation exchanges the ends; by default the top of the interpolated path.
+        start: Where the search starts. By default that is half way if an operation exchanges the ends, otherwise the top of the
+            interpolated path. A start that is its own image, like the middle, is kept so.
 
     Raises:
         IntermediateMinimumError: if a point without negative mode is met: the hop is two hops.
         PhysicsError: if no push leads to a first-order saddle.
         ConvergenceError: if a relaxation or the search along the hop does not converge.
     """
-    symmetric = bool(ends.swaps)
-    if symmetric:
-        search = symmetric_search(engine, settings)
-        start = middle(ends)
+    even = _even(start, ends) if ends.swaps else None
+    symmetric = even is not None
+    if even is not None:
+        search, start = symmetric_search(engine, settings), even
     else:
         search = climbing_search(ends, engine, settings)
         start = start or InterpolatedPath(ends, engine, settings.images).refined().top
@@ -153,6 +157,20 @@ def middle(ends: Ends) -> Point:
     atoms = ends.initial.copy()
     atoms.positions = (ends.initial.positions + ends.final.positions) / 2
     return Point(atoms, (ends.final.positions - ends.initial.positions).ravel(), model_hessian(atoms))
+
+
+def _even(start: Point | None, ends: Ends) -> Point | None:
+    """Return a start made its own image under an exchange of the ends, the middle by default; None if it is far from any."""
+    centre = middle(ends)
+    if start is None:
+        return centre
+    step = start.atoms.positions - centre.atoms.positions
+    parts = [swap.even(step) for swap in ends.swaps]
+    nearest = min(parts, key=lambda part: float(np.linalg.norm(step - part)))
+    if np.linalg.norm(step - nearest, axis=1).max() > NEARLY_EVEN:
+        return None
+    centre.atoms.positions += nearest
+    return centre
 
 
 def symmetric_search(engine: Engine, settings: MigrationSettings) -> Search:

@@ -11,6 +11,7 @@ from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.migration.network import Hop, Site
 from seiflow.properties.migration.symmetry import SiteSymmetry
 from seiflow.settings import MigrationSettings
+from seiflow.structures.transfer import transferred
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -91,8 +92,17 @@ class Ends:
         return float((atoms.positions[self.mover] - self.initial.positions[self.mover]) @ self.chord) / self.length
 
 
-def relax_vacancy(supercell: "Atoms", site: Site, engine: Engine, settings: MigrationSettings) -> Vacancy:
+def relax_vacancy(
+    supercell: "Atoms", site: Site, engine: Engine, settings: MigrationSettings, head_start: "Atoms | None" = None
+) -> Vacancy:
     """Relax a vacancy within the point group of its site.
+
+    Args:
+        supercell: The perfect supercell.
+        site: Which site is left empty.
+        engine: Relaxes.
+        settings: Tolerances and limits.
+        head_start: The vacancy as another calculator relaxed it, to start from.
 
     Raises:
         InputError: if the site is not one of the supercell.
@@ -103,7 +113,10 @@ def relax_vacancy(supercell: "Atoms", site: Site, engine: Engine, settings: Migr
         raise InputError(message)
     rest = np.delete(np.arange(len(supercell)), site.index)
     start = supercell[rest]
-    relaxed = engine.relax(start, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=f"vacancy {site.site}")
+    given = None if head_start is None else transferred(head_start, start)
+    relaxed = engine.relax(
+        given or start, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=f"vacancy {site.site}"
+    )
     displacements = np.zeros((len(supercell), 3))
     displacements[rest] = relaxed.positions - start.positions
     farthest = float(np.linalg.norm(displacements, axis=1).max())

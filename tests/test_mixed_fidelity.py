@@ -1,0 +1,163 @@
+"""Mixed fidelity: a calculator that starts from a cheaper one ends where it would have ended, in fewer steps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from seiflow.engine import Engine
+from seiflow.errors import StudyError
+from seiflow.properties.migration.hop import hop_barrier
+from seiflow.properties.migration.network import hop_network, make_supercell
+from seiflow.properties.migration.states import relax_vacancy
+from seiflow.properties.migration.symmetry import site_symmetry
+from seiflow.records import read_record
+from seiflow.settings import MigrationSettings
+from seiflow.structures.transfer import transferred
+from seiflow.study import Study
+
+SETTINGS = MigrationSettings(image_distance=5.0)
+
+EMT_LATER = {
+    "name": "emt-later",
+    "summary": "EMT that starts from a pair potential",
+    "factory": "ase.calculators.emt:EMT",
+    "starts_from": "morse",
+    "elements": ["Cu"],
+    "charge": False,
+    "seconds_per_atom": 1e-4,
+    "source": {"citation": "a test"},
+}
+MORSE = EMT_LATER | {
+    "name": "morse",
+    "summary": "Morse potential",
+    "factory": "ase.calculators.morse:MorsePotential",
+    "arguments": {"epsilon": 0.34, "r0": 2.62, "rho0": 5.0, "rcut1": 1.5, "rcut2": 1.9},
+    "starts_from": None,
+}
+
+
+def write(folder: Path, *recipes: dict[str, object]) -> Path:
+    """Write calculators of a user's own."""
+    (folder / "calculators").mkdir(parents=True, exist_ok=True)
+    for recipe in recipes:
+        (folder / "calculators" / f"{recipe['name']}.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return folder
+
+
+def study(library: Path, *properties: str, calculator: str = "emt-later") -> dict[str, object]:
+    """Return a study of copper."""
+    block = {"structures": ["Cu"], "calculators": [calculator], "properties": list(properties)}
+    return {"library": [str(library)], "calculations": [block], "settings": {"migration": {"image_distance": 5}}}
+
+
+def test_structure_is_transferred_by_its_fractions() -> None:
+    """Displacements scale with the cell, across its borders too, and other ions are refused."""
+    small, large = bulk("Cu", a=3.6, cubic=True) * 2, bulk("Cu", a=3.7, cubic=True) * 2
+    moved = small.copy()
+    moved.positions += np.random.default_rng(3).normal(0, 0.1, moved.positions.shape)
+    moved.wrap()
+    found = transferred(moved, large)
+    assert found is not None
+    expected = moved.get_scaled_positions()
+    gaps = found.get_scaled_positions() - expected
+    assert np.abs(gaps - np.rint(gaps)).max() < 1e-12
+    assert np.linalg.norm(found.positions - large.positions, axis=1).max() < 0.6
+    assert np.allclose(found.cell, large.cell)
+    del moved[3]
+    assert transferred(moved, large) is None
+
+
+def test_hop_from_another_saddle_has_the_same_barrier() -> None:
+    """From a saddle that lies off by up to 0.1 Å the barrier is that of a search from nothing, within 1 meV, and costs less."""
+    crystal = bulk("Cu", a=3.59, cubic=True)
+    network = hop_network(crystal, "Cu", SETTINGS)
+    supercell = make_supercell(crystal, network.supercell)
+    symmetry = site_symmetry(supercell)
+    engine = Engine(EMT())
+    vacancies = {site.site: relax_vacancy(supercell, site, engine, SETTINGS) for site in network.sites}
+    barriers, costs = [], []
+    head_start = None
+    for _ in range(2):
+        engine = Engine(EMT())
+        barrier, frames = hop_barrier(supercell, network.hops[0], vacancies, symmetry, engine, SETTINGS, head_start)
+        barriers.append(barrier.barrier_forward_ev)
+        costs.append(engine.force_evaluations)
+        head_start = frames.saddle.copy()
+        head_start.set_cell(head_start.cell * 1.01, scale_atoms=True)
+        head_start.positions += np.random.default_rng(0).normal(0, 0.02, head_start.positions.shape)
+    assert barriers[1] == pytest.approx(barriers[0], abs=1e-3)
+    assert costs[1] <= costs[0]
+
+
+def test_head_start_that_leads_nowhere_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """From the initial state taken for a saddle the search starts afresh and finds the saddle."""
+    crystal = bulk("Cu", a=3.59, cubic=True)
+    network = hop_network(crystal, "Cu", SETTINGS)
+    supercell = make_supercell(crystal, network.supercell)
+    symmetry = site_symmetry(supercell)
+    engine = Engine(EMT(), report=print)
+    vacancies = {site.site: relax_vacancy(supercell, site, engine, SETTINGS) for site in network.sites}
+    _, frames = hop_barrier(supercell, network.hops[0], vacancies, symmetry, engine, SETTINGS)
+    barrier, _ = hop_barrier(supercell, network.hops[0], vacancies, symmetry, engine, SETTINGS, frames.initial)
+    assert barrier.negative_modes == 1
+    assert barrier.barrier_forward_ev == pytest.approx(
+        frames.saddle.get_potential_energy() - frames.initial.get_potential_energy(), abs=1e-3
+    )
+    assert "the search starts afresh" in capsys.readouterr().out
+
+
+@pytest.mark.study
+def test_study_of_both_ends_with_the_result_of_the_dearer_alone(
+    tmp_path: Path, run: Callable[..., object], workflow: Callable[..., list[str]]
+) -> None:
+    """The cheaper one is run too; the barrier of the dearer one is that it has by itself, and its record names the start."""
+    library = write(tmp_path / "mine", EMT_LATER, MORSE)
+    both = study(library, "migration")
+    both["calculations"].append({"structures": ["Cu"], "calculators": ["emt"], "properties": ["migration"]})  # type: ignore[attr-defined]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(both), encoding="utf-8")
+    done = run("snakemake", *workflow(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
+    records = {name: read_record(tmp_path / f"results/Cu/{name}/hops/hop_1.json") for name in ("emt", "emt-later", "morse")}
+    assert records["emt-later"]["barrier_forward_ev"] == pytest.approx(records["emt"]["barrier_forward_ev"], abs=1e-3)
+    assert abs(records["morse"]["barrier_forward_ev"] - records["emt"]["barrier_forward_ev"]) > 0.1
+    assert "head start" in records["emt-later"]["provenance"]["inputs_sha256"]
+    assert records["emt-later"]["force_evaluations"] <= records["emt"]["force_evaluations"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"starts_from": "mors"}, r"emt-later starts from mors: unknown calculator 'mors'.*morse"),
+        ({"starts_from": "emt-later"}, r"emt-later starts from emt-later, which starts from it"),
+    ],
+)
+def test_wrong_start_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    """An unknown cheaper calculator, or a circle, is found before the first job."""
+    library = write(tmp_path / "mine", EMT_LATER | changes, MORSE)
+    with pytest.raises(StudyError, match=told):
+        Study(study(library, "migration"))
+
+
+@pytest.mark.study
+def test_calculator_without_stress_takes_the_cell_of_the_cheaper_one(
+    tmp_path: Path, run: Callable[..., object], workflow: Callable[..., list[str]]
+) -> None:
+    """Ions are relaxed in that cell and the record says so; alone, and for a stiffness, such a calculator is refused."""
+    library = write(tmp_path / "mine", EMT_LATER | {"stress": False}, MORSE)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(library, "relaxation")), encoding="utf-8")
+    done = run("snakemake", *workflow(), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
+    records = {name: read_record(tmp_path / f"results/Cu/{name}/relaxation.json") for name in ("emt-later", "morse")}
+    assert records["emt-later"]["lattice"] == records["morse"]["lattice"]
+    assert records["emt-later"]["largest_stress_gpa"] is None
+    assert any("gives no stress" in warning for warning in records["emt-later"]["warnings"])
+    with pytest.raises(StudyError, match=r"elasticity: calculator emt-later gives no stress"):
+        Study(study(library, "elasticity"))
+    write(tmp_path / "mine", EMT_LATER | {"stress": False, "starts_from": None})
+    with pytest.raises(StudyError, match=r"emt-later gives no stress, and Cu needs its cell relaxed"):
+        Study(study(library, "relaxation"))
