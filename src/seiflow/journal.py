@@ -26,6 +26,9 @@ def evaluation_key(context: str, atoms: "Atoms", *, stress: bool) -> str:
     digest = hashlib.sha256(f"{context}|stress={stress}".encode())
     for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
         digest.update(np.ascontiguousarray(array).tobytes())
+    moments = atoms.get_initial_magnetic_moments()
+    if moments.any():
+        digest.update(np.ascontiguousarray(moments).tobytes())
     return digest.hexdigest()
 
 

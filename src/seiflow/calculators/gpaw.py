@@ -1,4 +1,4 @@
-"""GPAW behind ASE: plane waves, any charge of the cell, the electrostatic potential and band edges.
+"""GPAW behind ASE: plane waves or atomic orbitals, any charge of the cell, the electrostatic potential and band edges.
 
 A charged cell is neutralised by a uniform background; the average potential is zero, which is the zero of its levels too. Density
 and wave functions of one structure start the next one of the same cell.
@@ -7,22 +7,49 @@ Sources: Mortensen et al., J. Chem. Phys. 160, 092503 (2024), doi 10.1063/5.0182
 J. Phys. C 19, 2623 (1986).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gpaw_data
 import numpy as np
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, all_changes, compare_atoms
 from ase.units import Ha
 from gpaw import KohnShamConvergenceError, setup_paths
 from gpaw.new.ase_interface import GPAW
 from gpaw.new.symmetry import SymmetryBrokenError
 
 from seiflow.calculators.electronic import ElectronicState
-from seiflow.errors import CalculatorError
+from seiflow.errors import UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+@dataclass(frozen=True)
+class GpawSettings:
+    """Settings of :func:`gpaw`, where they are explained."""
+
+    functional: str
+    cutoff_ev: float
+    basis: str | None
+    grid_angstrom: float
+    kpoint_length: float
+    metals: frozenset[str]
+    metal_kpoint_length: float
+    smearing_ev: float
+    density_tolerance: float
+    iterations: int
+    mixer: Mapping[str, float | str] | None
+    dipole: bool
+    charge: int
+
+    @property
+    def representation(self) -> dict[str, object]:
+        """What wave functions and density are made of, as GPAW's parameters."""
+        if self.basis is None:
+            return {"mode": {"name": "pw", "ecut": self.cutoff_ev}}
+        return {"mode": {"name": "lcao"}, "basis": self.basis, "h": self.grid_angstrom}
 
 
 class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
@@ -30,27 +57,10 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(
-        self,
-        *,
-        functional: str,
-        cutoff_ev: float,
-        kpoint_length: float,
-        metals: Sequence[str],
-        metal_kpoint_length: float,
-        smearing_ev: float,
-        density_tolerance: float,
-        charge: int,
-    ) -> None:
-        """Remember the settings; see :func:`gpaw`."""
+    def __init__(self, settings: GpawSettings) -> None:
+        """Remember the settings; nothing is computed yet."""
         super().__init__()
-        self._functional = functional
-        self._cutoff_ev = cutoff_ev
-        self._lengths = (kpoint_length, metal_kpoint_length)
-        self._metals = frozenset(metals)
-        self._smearing_ev = smearing_ev
-        self._density_tolerance = density_tolerance
-        self._charge = charge
+        self._settings = settings
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
 
@@ -81,10 +91,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
     def _solve(self, atoms: "Atoms", wanted: list[str]) -> None:
         structure = self._prepared(atoms)
         last = self._solved
-        goes_on = (
-            last is not None and np.array_equal(last.numbers, structure.numbers) and np.array_equal(last.cell, structure.cell)
-        )
-        if not goes_on:
+        if last is None or set(compare_atoms(last, structure)) - {"positions"}:
             self._solver = self._made(structure)
         try:
             self._run(structure, wanted)
@@ -98,37 +105,46 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         try:
             self._solver.calculate(structure, wanted, all_changes)
         except KohnShamConvergenceError as error:
-            message = f"{structure.get_chemical_formula()}, charge {self._charge:+d}: the density did not converge ({error})"
-            raise CalculatorError(message) from error
+            what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
+            message = f"{what}: the density did not become self-consistent in {self._settings.iterations} iterations"
+            raise UnconvergedDensityError(message) from error
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
-        """Return the structure alone, with a magnetic moment of one electron if their number is odd and it is no metal."""
+        """Return the structure alone; without moments of its own it gets that of an odd electron, unless it is a metal."""
         structure: Atoms = atoms.copy()
         structure.set_constraint()
-        odd = (int(structure.numbers.sum()) - self._charge) % 2
+        if structure.get_initial_magnetic_moments().any():
+            return structure
+        odd = (int(structure.numbers.sum()) - self._settings.charge) % 2
         moment = 1 / len(structure) if odd and not self._is_metal(structure) else 0.0
         structure.set_initial_magnetic_moments([moment] * len(structure))
         return structure
 
     def _is_metal(self, atoms: "Atoms") -> bool:
-        return set(atoms.symbols) <= self._metals
+        return set(atoms.symbols) <= self._settings.metals
 
     def _made(self, structure: "Atoms") -> "Calculator":
+        settings = self._settings
         spacings = 1 / np.linalg.norm(np.linalg.inv(structure.cell.array), axis=0)
-        mesh = np.maximum(1, np.rint(self._lengths[self._is_metal(structure)] / spacings)).astype(int)
+        length = settings.metal_kpoint_length if self._is_metal(structure) else settings.kpoint_length
+        mesh = np.where(structure.pbc, np.maximum(1, np.rint(length / spacings)), 1).astype(int)
+        dipole = settings.dipole and not structure.pbc.all()
         return GPAW(
-            mode={"name": "pw", "ecut": self._cutoff_ev},
-            xc=self._functional,
+            **settings.representation,
+            xc=settings.functional,
             kpts={"size": mesh.tolist(), "gamma": True},
-            occupations={"name": "fermi-dirac", "width": self._smearing_ev},
-            convergence={"density": self._density_tolerance},
-            charge=self._charge,
+            occupations={"name": "fermi-dirac", "width": settings.smearing_ev},
+            convergence={"density": settings.density_tolerance},
+            maxiter=settings.iterations,
+            **({"mixer": dict(settings.mixer)} if settings.mixer else {}),
+            **({"poissonsolver": {"dipolelayer": True}} if dipole else {}),
+            charge=settings.charge,
             txt=None,
         )
 
     def _basis_stress(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         """Return what the stress at a fixed set of plane waves lacks to that at a fixed cut-off, Voigt, eV/Å³."""
-        cutoff = self._cutoff_ev / Ha
+        cutoff = self._settings.cutoff_ev / Ha
         slope = self._solver.dft.setups.estimate_dedecut(cutoff)
         pressure = 2 / 3 * cutoff * slope * Ha / self.atoms.get_volume()
         return np.array([pressure] * 3 + [0.0] * 3)
@@ -138,11 +154,16 @@ def gpaw(
     *,
     functional: str = "PBE",
     cutoff_ev: float = 500.0,
+    basis: str | None = None,
+    grid_angstrom: float = 0.18,
     kpoint_length: float = 8.0,
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
     density_tolerance: float = 1e-5,
+    iterations: int = 100,
+    mixer: Mapping[str, float | str] | None = None,
+    dipole: bool = False,
     charge: int = 0,
 ) -> GpawCalculator:
     """Return a GPAW calculator with the setups of the package ``gpaw_data``.
@@ -150,22 +171,33 @@ def gpaw(
     Args:
         functional: Name of the exchange-correlation functional; setups of the same name are used.
         cutoff_ev: Of the plane waves.
+        basis: Name of a set of atomic orbitals, such as dzp; plane waves without one. GPAW then tells no stress.
+        grid_angstrom: Spacing of the grid that goes with atomic orbitals.
         kpoint_length: The mesh along a reciprocal vector has this length over the distance of the lattice planes as its number of
             points, rounded, Γ among them; Å.
         metals: Elements; what consists of them alone is a metal.
         metal_kpoint_length: As above for metals.
         smearing_ev: Width of the Fermi-Dirac distribution; the energy is extrapolated to zero.
         density_tolerance: Change of the density, electrons per valence electron, below which it is self-consistent.
+        iterations: After so many the density is given up.
+        mixer: GPAW's parameters of mixing, such as ``{name: pulay, beta: 0.05, nmaxold: 5, weight: 50}``; None for its own.
+        dipole: Whether a slab, not periodic along one cell vector, gets a layer of dipoles in its vacuum that undoes its field.
         charge: Of the cell, e.
     """
     setup_paths[:] = [gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
-    return GpawCalculator(
+    settings = GpawSettings(
         functional=functional,
         cutoff_ev=cutoff_ev,
+        basis=basis,
+        grid_angstrom=grid_angstrom,
         kpoint_length=kpoint_length,
-        metals=metals,
+        metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,
         smearing_ev=smearing_ev,
         density_tolerance=density_tolerance,
+        iterations=iterations,
+        mixer=mixer,
+        dipole=dipole,
         charge=charge,
     )
+    return GpawCalculator(settings)

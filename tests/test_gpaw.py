@@ -1,0 +1,102 @@
+"""GPAW: forces are slopes of the energy, spin and dipoles do what they are for, and what does not converge is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from seiflow.calculators.factory import make_calculator
+from seiflow.calculators.recipes import CalculatorRecipe
+from seiflow.engine import Engine
+from seiflow.errors import StudyError, UnconvergedDensityError
+from seiflow.study import Study
+
+COARSE = {"cutoff_ev": 300, "kpoint_length": 4.0, "density_tolerance": 1e-6}
+
+
+def altered(recipe: CalculatorRecipe, remedies: list[dict[str, Any]] | None = None, **arguments: object) -> CalculatorRecipe:
+    """Return a recipe with other arguments and remedies."""
+    data = recipe.model_dump() | {"arguments": recipe.arguments | arguments, "remedies": remedies or []}
+    return CalculatorRecipe.model_validate(data)
+
+
+@pytest.fixture(scope="module")
+def waves(installed: Callable[[str], CalculatorRecipe]) -> CalculatorRecipe:
+    """GPAW with few plane waves."""
+    return altered(installed("gpaw-pbe"), **COARSE)
+
+
+@pytest.fixture(scope="module")
+def orbitals(installed: Callable[[str], CalculatorRecipe]) -> CalculatorRecipe:
+    """GPAW with atomic orbitals."""
+    return altered(installed("gpaw-lcao-pbe"), kpoint_length=2.0, density_tolerance=1e-6, grid_angstrom=0.2)
+
+
+def displaced() -> Atoms:
+    """LiF, two atoms, lithium off its place."""
+    atoms = bulk("LiF", "rocksalt", a=4.06)
+    atoms.positions[0] += [0.3, -0.1, 0.1]
+    return atoms
+
+
+@pytest.mark.parametrize("kind", ["waves", "orbitals"])
+def test_force_is_the_slope_of_the_energy(kind: str, request: pytest.FixtureRequest) -> None:
+    """The force along a direction is a central difference of the energy, to 0.02 eV/Å."""
+    engine = Engine(make_calculator(request.getfixturevalue(kind)))
+    atoms, step = displaced(), 0.02
+    direction = np.array([0.6, 0.0, 0.8])
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[0] += sign * step * direction
+        energies.append(engine.evaluate(moved).energy)
+    force = float(engine.evaluate(atoms).forces[0] @ direction)
+    assert abs(force) > 0.2
+    assert force == pytest.approx((energies[1] - energies[0]) / (2 * step), abs=0.02)
+
+
+def test_orbitals_give_no_stress_and_a_study_knows(orbitals: CalculatorRecipe) -> None:
+    """The recipe with atomic orbitals is refused where a stress is needed, before anything runs."""
+    assert not orbitals.stress
+    block = {"structures": ["LiF"], "calculators": ["gpaw-lcao-pbe"], "properties": ["elasticity"]}
+    with pytest.raises(StudyError, match=r"elasticity: calculator gpaw-lcao-pbe gives no stress"):
+        Study({"calculations": [block]})
+
+
+def test_unconverged_density_is_told_and_remedied(waves: CalculatorRecipe) -> None:
+    """With three iterations there is no energy; with a remedy it is that of a patient calculation, and the remedy is told."""
+    with pytest.raises(UnconvergedDensityError, match=r"FLi, charge \+0: the density did not become self-consistent in 3 iter"):
+        Engine(make_calculator(altered(waves, iterations=3))).evaluate(displaced())
+    mixer = {"name": "pulay", "beta": 0.1, "nmaxold": 5, "weight": 50}
+    remedies = [
+        {"name": "four", "arguments": {"iterations": 4}},
+        {"name": "mixing", "arguments": {"iterations": 90, "mixer": mixer}},
+    ]
+    engine = Engine(make_calculator(altered(waves, remedies, iterations=3)))
+    patient = Engine(make_calculator(waves)).evaluate(displaced())
+    assert engine.evaluate(displaced()).energy == pytest.approx(patient.energy, abs=1e-4)
+    assert engine.notes == ("A density became self-consistent only with a remedy of the recipe: mixing.",)
+
+
+def test_magnetic_moments_are_heeded(waves: CalculatorRecipe) -> None:
+    """An oxygen atom with two unpaired electrons lies more than 1 eV below one without, as it does in nature (Hund's rule)."""
+    engine = Engine(make_calculator(waves))
+    atom = Atoms("O", cell=[5.0, 5.1, 5.2], pbc=True)
+    paired = engine.evaluate(atom).energy
+    atom.set_initial_magnetic_moments([2.0])
+    assert engine.evaluate(atom).energy < paired - 1.0
+
+
+def test_dipole_layer_makes_a_polar_slab_independent_of_its_vacuum(waves: CalculatorRecipe) -> None:
+    """Upright LiH molecules in a layer: with the correction 4 Å more vacuum change the energy by less than a third."""
+    changes = []
+    for dipole in (False, True):
+        energies = []
+        for height in (10.0, 14.0):
+            layer = Atoms("LiH", positions=[[0, 0, 4.0], [0, 0, 5.6]], cell=[3.6, 3.6, height], pbc=[True, True, False])
+            energies.append(Engine(make_calculator(altered(waves, dipole=dipole))).evaluate(layer).energy)
+        changes.append(abs(energies[1] - energies[0]))
+    assert changes[1] < changes[0] / 3
