@@ -9,7 +9,7 @@ export MPLBACKEND := Agg
 # what GPAW is compiled with; its own script takes the C compiler for C++ unless told otherwise
 GPAW_LIBRARIES = printf '\#include <xc.h>' | g++ -E -x c++ - > /dev/null 2>&1
 
-.PHONY: run test lint bench docs constraints clean
+.PHONY: run test lint bench docs fitness constraints clean
 
 run: $(READY)
 	@seiflow check $(STUDY)
@@ -36,6 +36,10 @@ bench: $(READY)
 docs: $(READY)
 	seiflow schema > config/config.schema.json
 	seiflow schema --markdown > config/README.md
+
+# calculators side by side; hours the first time
+fitness: $(READY)
+	seiflow calculators test --all --markdown docs/fitness.md
 
 $(READY): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)

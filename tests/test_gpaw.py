@@ -1,6 +1,7 @@
 """GPAW: forces are slopes of the energy, spin and dipoles do what they are for, and what does not converge is told."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from ase.build import bulk
 from seiflow.calculators.factory import make_calculator
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine
-from seiflow.errors import StudyError, UnconvergedDensityError
+from seiflow.errors import ConvergenceError, StudyError, UnconvergedDensityError
+from seiflow.journal import Journal
 from seiflow.study import Study
 
 COARSE = {"cutoff_ev": 300, "kpoint_length": 4.0, "density_tolerance": 1e-6}
@@ -100,3 +102,19 @@ def test_dipole_layer_makes_a_polar_slab_independent_of_its_vacuum(waves: Calcul
             energies.append(Engine(make_calculator(altered(waves, dipole=dipole))).evaluate(layer).energy)
         changes.append(abs(energies[1] - energies[0]))
     assert changes[1] < changes[0] / 3
+
+
+def test_interrupted_relaxation_ends_at_the_same_energy(waves: CalculatorRecipe, tmp_path: Path) -> None:
+    """Given up after two steps and begun again from its journal, a relaxation has the energy of an undisturbed one to 1 meV."""
+
+    def relaxed(journal: Path, steps: int) -> tuple[float, int]:
+        recorded = Journal(journal, "gpaw")
+        atoms = Engine(make_calculator(waves), recorded).relax(displaced(), fmax=0.02, max_steps=steps)
+        return atoms.get_potential_energy(), len(recorded)
+
+    energy, _ = relaxed(tmp_path / "undisturbed", 40)
+    with pytest.raises(ConvergenceError):
+        relaxed(tmp_path / "interrupted", 2)
+    again, found = relaxed(tmp_path / "interrupted", 40)
+    assert found >= 2
+    assert again == pytest.approx(energy, abs=1e-3)

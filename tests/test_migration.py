@@ -23,7 +23,7 @@ from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.migration.band import NoBarrierError, NoSaddleError, climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.descent import descend
-from seiflow.properties.migration.hop import BAND, Barrier, Frames, hop_barrier
+from seiflow.properties.migration.hop import BAND, Barrier, Frames, barrier_between, hop_barrier
 from seiflow.properties.migration.migration import HopResult, migration
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.saddle import find_saddle
@@ -291,6 +291,16 @@ def test_height_of_an_unfinished_band_is_above_the_saddle_and_falls(alloy: Case)
             climbing_band(alloy.ends, Engine(EMT()), settings)
         heights.append(caught.value.height_ev)
     assert alloy.barrier.saddle_energy_ev - 2e-3 < heights[1] < heights[0]
+
+
+def test_hop_with_too_few_evaluations_keeps_a_bound_from_above(alloy: Case) -> None:
+    """Allowed forty evaluations, a hop has a path that is not below the saddle, and the limit is kept but for a step."""
+    engine = Engine(EMT())
+    with pytest.raises(NoSaddleError, match="evaluations allowed for the hop were used up") as caught:
+        barrier_between(alloy.ends, "hop", 2.5, engine, SETTINGS.model_copy(update={"band_fmax": 1e-4}), most_evaluations=40)
+    assert alloy.barrier.saddle_energy_ev - 5e-3 < caught.value.height_ev < alloy.barrier.saddle_energy_ev + 0.5
+    assert engine.force_evaluations < 40 + 3 * (SETTINGS.images + 2)
+    engine.evaluate(alloy.ends.initial)
 
 
 def other_hops(found: Case) -> Iterator[Hop]:

@@ -13,6 +13,7 @@ from seiflow.engine import Engine
 from seiflow.errors import StudyError
 from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.network import hop_network, make_supercell
+from seiflow.properties.migration.single_points import barrier_check
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.records import read_record
@@ -117,7 +118,7 @@ def test_study_of_both_ends_with_the_result_of_the_dearer_alone(
 ) -> None:
     """The cheaper one is run too; the barrier of the dearer one is that it has by itself, and its record names the start."""
     library = write(tmp_path / "mine", EMT_LATER, MORSE)
-    both = study(library, "migration")
+    both = study(library, "migration", "barrier_check")
     both["calculations"].append({"structures": ["Cu"], "calculators": ["emt"], "properties": ["migration"]})  # type: ignore[attr-defined]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(both), encoding="utf-8")
     done = run("snakemake", *workflow(), cwd=tmp_path)
@@ -127,6 +128,34 @@ def test_study_of_both_ends_with_the_result_of_the_dearer_alone(
     assert abs(records["morse"]["barrier_forward_ev"] - records["emt"]["barrier_forward_ev"]) > 0.1
     assert "head start" in records["emt-later"]["provenance"]["inputs_sha256"]
     assert records["emt-later"]["force_evaluations"] <= records["emt"]["force_evaluations"]
+    (checked,) = read_record(tmp_path / "results/Cu/emt-later/barrier_check.json")["hops"]
+    assert checked["cheaper_forward_ev"] == pytest.approx(records["morse"]["barrier_forward_ev"], abs=1e-6)
+    assert checked["barrier_forward_ev"] == pytest.approx(records["emt"]["barrier_forward_ev"], abs=0.3)
+    assert "single points" in (tmp_path / "results/report.html").read_text(encoding="utf-8")
+    with pytest.raises(StudyError, match=r"barrier_check: the recipe of emt names no cheaper calculator"):
+        Study(study(library, "barrier_check", calculator="emt"))
+
+
+def test_single_points_of_one_calculator_are_its_barriers() -> None:
+    """At its own structures a calculator's single points are its barriers, points beside the saddle are lower, and it rests."""
+    crystal = bulk("Cu", a=3.59, cubic=True)
+    network = hop_network(crystal, "Cu", SETTINGS)
+    supercell = make_supercell(crystal, network.supercell)
+    engine = Engine(EMT())
+    vacancies = {site.site: relax_vacancy(supercell, site, engine, SETTINGS) for site in network.sites}
+    barrier, frames = hop_barrier(supercell, network.hops[0], vacancies, site_symmetry(supercell), engine, SETTINGS)
+    (hop,) = barrier_check("emt", {"hop_1": [frames.initial, frames.saddle, frames.final]}, Engine(EMT())).hops
+    assert hop.barrier_forward_ev == pytest.approx(barrier.barrier_forward_ev, abs=1e-6)
+    assert hop.cheaper_forward_ev == pytest.approx(hop.barrier_forward_ev, abs=1e-6)
+    assert hop.before_ev < 0
+    assert hop.after_ev < 0
+    assert hop.before_ev == pytest.approx(hop.after_ev, abs=1e-4)
+    assert hop.largest_force_ev_per_angstrom < SETTINGS.fmax * 1.01
+    shifted = frames.saddle.copy()
+    shifted.positions += 0.2 * (frames.final.positions - frames.saddle.positions)
+    shifted.calc = frames.saddle.calc.__class__(shifted, energy=frames.saddle.get_potential_energy())
+    found = barrier_check("emt", {"hop_1": [frames.initial, shifted, frames.final]}, Engine(EMT()))
+    assert "towards the initial state: the barrier is higher" in found.warnings[0]
 
 
 @pytest.mark.parametrize(

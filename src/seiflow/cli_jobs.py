@@ -43,6 +43,8 @@ def add_jobs(commands: "Commands") -> None:
         ("hops", "symmetry-distinct hops of a relaxed crystal", _hops),
     ):
         _relaxed(_job(commands, name, help_text, run))
+    softness = _job(commands, "softness", "forces on displaced crystals against those of a reference", _softness)
+    softness.add_argument("--reference", type=Path, required=True, help="displaced crystals with the forces of the reference")
     defects = _relaxed(_job(commands, "defects", "energies of point defects of a relaxed crystal", _defects))
     defects.add_argument(
         "--reservoir", type=Path, nargs="*", default=[], help="record of the relaxed element that lone defects are counted from"
@@ -66,6 +68,9 @@ def add_jobs(commands: "Commands") -> None:
         _job(commands, "interstitial-migration", "interstitial hops of a relaxed crystal, direct and by knock-off", _interstitial)
     )
     interstitial.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: states, then hops")
+    check = _job(commands, "barrier-check", "single points at the saddles of a cheaper calculator", _barrier_check)
+    check.add_argument("--cheaper", required=True, help="name of the cheaper calculator")
+    check.add_argument("--hops", type=Path, nargs="+", required=True, help="structures of its hops")
     migration = _relaxed(_job(commands, "migration", "percolation barriers from all hops", _migration))
     migration.add_argument("--hops", type=Path, nargs="+", required=True, help="records of the hops")
     paths = _relaxed(_job(commands, "paths", "hops along and across a plane, those that decide", _paths))
@@ -198,6 +203,12 @@ def _phonons(options: argparse.Namespace) -> None:
     phonons(_task(options), options.relaxed)
 
 
+def _softness(options: argparse.Namespace) -> None:
+    from seiflow.jobs.crystal import softness
+
+    softness(_task(options), options.reference)
+
+
 def _defects(options: argparse.Namespace) -> None:
     from seiflow.jobs.crystal import defects
 
@@ -232,6 +243,12 @@ def _interstitial(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import interstitial_migration
 
     interstitial_migration(_task(options), options.relaxed, options.frames)
+
+
+def _barrier_check(options: argparse.Namespace) -> None:
+    from seiflow.jobs.migration import barrier_check
+
+    barrier_check(_task(options), options.cheaper, options.hops)
 
 
 def _migration(options: argparse.Namespace) -> None:

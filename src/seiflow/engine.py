@@ -5,7 +5,8 @@ that no solid has, keeps a journal from which a killed job resumes, and reports 
 :class:`Engine` and never learns which calculator is behind it.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -58,6 +59,7 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         self._calculator = calculator
         self._journal = journal
         self.force_evaluations = 0
+        self.most_evaluations: int | None = None
 
     def calculate(
         self,
@@ -67,6 +69,9 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
     ) -> None:
         """Fill ``results``, from the journal where it holds this structure."""
         super().calculate(atoms, properties, system_changes)
+        if self.most_evaluations is not None and self.force_evaluations >= self.most_evaluations:
+            message = "the force evaluations allowed for this were used up"
+            raise ConvergenceError(message)
         stress = "stress" in (properties or [])
         results = self._journal.find(self.atoms, stress=stress)
         if results is None:
@@ -151,6 +156,16 @@ class Engine:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the result should know of the calculator's troubles."""
         return self._calculator.notes
+
+    @contextlib.contextmanager
+    def at_most(self, evaluations: int | None) -> Iterator[None]:
+        """Allow only so many force evaluations in a block; one more there is a :class:`ConvergenceError`. None allows any."""
+        before = self._calculator.most_evaluations
+        self._calculator.most_evaluations = None if evaluations is None else self.force_evaluations + evaluations
+        try:
+            yield
+        finally:
+            self._calculator.most_evaluations = before
 
     def attach(self, atoms: "Atoms") -> "Atoms":
         """Return a copy of ``atoms`` with the calculator on it, constraints kept."""

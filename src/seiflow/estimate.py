@@ -32,6 +32,9 @@ CHARGED = 12
 BOUND, BOUNDS_PER_SITE, DECISIVE = 12, 3, 6
 """Typical force evaluations of the bound of a hop near a boundary, hops bounded for each site, and hops computed."""
 
+POINTS_OF_CHECK = 5
+"""Single points of each hop of a cheaper calculator."""
+
 REGISTRY = 20
 """Typical force evaluations of one registry."""
 
@@ -108,11 +111,24 @@ def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     return _Work(2 + len(network.sites) + len(network.hops), evaluations, network.atoms)
 
 
+def _barrier_check(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
+    from seiflow.properties.migration.network import hop_network
+
+    network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
+    return _Work(1, POINTS_OF_CHECK * len(network.hops), network.atoms)
+
+
 def _phonons(_: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     from seiflow.properties.phonons import displace, displaced_structures
 
     displaced = displaced_structures(displace(atoms, job.settings.phonons))
     return _Work(1, len(displaced), len(displaced[0]))
+
+
+def _softness(_: PhaseRecipe, atoms: "Atoms", __: Job) -> _Work:
+    from seiflow.properties.displaced import TYPICAL, small_cell
+
+    return _Work(1, TYPICAL, len(small_cell(atoms)))
 
 
 def _charged(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
@@ -149,8 +165,10 @@ def _defects(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
 
 _CRYSTAL: dict[str, Callable[[PhaseRecipe, "Atoms", Job], _Work]] = {
     "migration": _migration,
+    "barrier_check": _barrier_check,
     "interstitial_migration": _interstitials,
     "phonons": _phonons,
+    "softness": _softness,
     "defects": _defects,
     "charged_defects": _charged,
 }

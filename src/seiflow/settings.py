@@ -52,11 +52,22 @@ class MigrationSettings(Settings):
         description="longest hop, Å; null takes the shortest one whose network percolates in three dimensions, a tenth more in a "
         "boundary or interface",
     )
+    charge: int = Field(
+        0,
+        description="charge of the cell with a vacancy in a crystal, e, if the calculator honours it: -1 for the vacancy that "
+        "a lithium ion leaves",
+    )
     most_evaluations: int | None = Field(
         None,
         ge=1,
         description="force evaluations after which nothing more is begun for the hops of a boundary or interface, even if the "
         "barriers are then ranges; null spends as many as the proof needs",
+    )
+    hop_evaluations: int | None = Field(
+        600,
+        ge=2,
+        description="force evaluations for one hop of a boundary or interface, half for the search of its saddle, half for a "
+        "band if that fails; then the path that is known bounds it from above. null allows as many as it takes",
     )
     fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed vacancy or saddle, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each relaxation")
@@ -68,13 +79,20 @@ class MigrationSettings(Settings):
     band_fmax: Positive = Field(0.05, description="largest force on any image of a climbing band, eV/Å")
     band_steps: int = Field(120, gt=0, description="optimiser steps for a band")
 
+    @property
+    def charge_state(self) -> str:
+        """The charge of the cells in words."""
+        return "neutral cell" if self.charge == 0 else f"cell of charge {self.charge:+d} e in a uniform background"
+
 
 class InterstitialMigrationSettings(MigrationSettings):
     """Interstitial hops of the mobile ion, direct and by knock-off, in a supercell."""
 
     image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
     larger_image_distance: None = Field(None, description="null: a larger supercell is for vacancies only")
+    charge: Literal[0] = Field(0, description="0: charged cells are for vacancies only")
     most_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
+    hop_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
     cutoff: Positive | None = Field(
         None,
         description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "
@@ -98,6 +116,14 @@ class PhononSettings(Settings):
     temperature_step_k: Positive = Field(50.0, description="step of the temperature scale, K")
     imaginary_tolerance_thz: Positive = Field(
         0.1, description="a mode counts as imaginary when its frequency is below minus this, THz"
+    )
+
+
+class SoftnessSettings(Settings):
+    """Forces against those of a reference on the same displaced crystals."""
+
+    reference: str = Field(
+        "gpaw-pbe", description="calculator whose forces are the reference: those in references/forces/PHASE-REFERENCE.extxyz"
     )
 
 
@@ -232,6 +258,7 @@ class PropertySettings(Settings):
     migration: MigrationSettings = MigrationSettings()
     interstitial_migration: InterstitialMigrationSettings = InterstitialMigrationSettings()
     phonons: PhononSettings = PhononSettings()
+    softness: SoftnessSettings = SoftnessSettings()
     defects: DefectSettings = DefectSettings()
     charged_defects: ChargedDefectSettings = ChargedDefectSettings()
     planar: PlanarSettings = PlanarSettings()

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seiflow.calculators.factory import charged_cells_problem, installation_problem
+from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem
 from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
 from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
 from seiflow.properties.migration.fitness import refuse_hops
 from seiflow.records import canonical
+from seiflow.reference_forces import missing_reference
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
 from seiflow.structures.build import build_structure, ingredients_as_published
@@ -27,8 +28,10 @@ PropertyName = Literal[
     "relaxation",
     "elasticity",
     "migration",
+    "barrier_check",
     "interstitial_migration",
     "phonons",
+    "softness",
     "defects",
     "charged_defects",
     "boundary",
@@ -77,7 +80,17 @@ class StudyConfig(BaseModel):
 
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
     "phase": frozenset(
-        {"relaxation", "elasticity", "migration", "interstitial_migration", "phonons", "defects", "charged_defects"}
+        {
+            "relaxation",
+            "elasticity",
+            "migration",
+            "barrier_check",
+            "interstitial_migration",
+            "phonons",
+            "softness",
+            "defects",
+            "charged_defects",
+        }
     ),
     "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
     "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
@@ -87,8 +100,12 @@ PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
 """What can be computed of each kind of structure."""
 
 
-STARTED: frozenset[PropertyName] = frozenset({"relaxation", "migration"})
-"""What a calculator starts from the results of a cheaper one, where its recipe names one."""
+STARTED: Mapping[PropertyName, PropertyName] = {
+    "relaxation": "relaxation",
+    "migration": "migration",
+    "barrier_check": "migration",
+}
+"""What a calculator takes from a cheaper one to start with, where its recipe names one."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ def settings_sections(name: str, kind: str) -> tuple[str, ...]:
     """Return the sections of the settings that a step of the pipeline depends on."""
     if name == "boundary":
         return ("boundary", "planar")
+    if name == "barrier_check":
+        return ("migration",)
     if name == "migration" and kind != "phase":
         return ("migration", "segregation")
     return ("planar",) if name == "relaxation" and kind != "phase" else (name,)
@@ -136,11 +155,11 @@ class Study:
         self._lines = lines or {}
         self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
-        folders = [Path(folder).expanduser() for folder in self.config.library]
-        self.structures = structure_shelf(folders)
-        self.phases = phase_shelf(folders)
-        self.calculators = calculator_shelf(folders)
-        missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(folders) if not path.is_dir()]
+        self.folders = [Path(folder).expanduser() for folder in self.config.library]
+        self.structures = structure_shelf(self.folders)
+        self.phases = phase_shelf(self.folders)
+        self.calculators = calculator_shelf(self.folders)
+        missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(self.folders) if not path.is_dir()]
         self._refuse([*missing, *self._machine_problems()])
         self._refuse(list(self._problems()))
 
@@ -181,7 +200,10 @@ class Study:
             yield Job(phase, job.calculator, name, job.settings, "phase")
         cheaper = self.calculators.get(job.calculator).starts_from
         if cheaper is not None and job.kind == "phase" and job.name in STARTED:
-            yield Job(job.structure, cheaper, job.name, job.settings, job.kind)
+            charge = job.settings.migration.charge if self.calculators.get(cheaper).charge else 0
+            migration = job.settings.migration.model_copy(update={"charge": charge})
+            settings = job.settings.model_copy(update={"migration": migration})
+            yield Job(job.structure, cheaper, STARTED[job.name], settings, job.kind)
 
     def reservoir(self, structure: str, calculator: str) -> str | None:
         """Return the phase that is the element of a structure's mobile ion, if one is relaxed with a calculator."""
@@ -229,6 +251,7 @@ class Study:
                 yield from self._structure_problems(place, structure, block, settings)
             for structure, calculator in itertools.product(structures, calculators):
                 yield from self._pair_problems(place, structure, calculator, block)
+                yield from _charge_problems(place, structure, calculator, block, settings)
                 if chosen.setdefault((structure.name, calculator.name), settings) != settings:
                     text = f"{structure.name} with {calculator.name} has other settings in an earlier block; "
                     yield _at((*place, "settings"), text + "one pair has one set of settings")
@@ -243,6 +266,9 @@ class Study:
                 text = f"{name} of {recipe.name}: of a structure of kind {recipe.kind} these can be computed: "
                 yield _at((*place, "properties"), text + ", ".join(sorted(allowed)))
         yield from self._mobile_problems(place, recipe, block)
+        if "softness" in block.properties and recipe.kind == "phase":
+            problem = missing_reference(self.folders, recipe.name, settings.softness.reference)
+            yield from [_at((*place, "properties"), problem)] if problem else []
         if recipe.name in recipe.ingredients:
             yield _at((*place, "structures"), f"{recipe.name} is named like a phase that it is made of; give it another name")
             return
@@ -268,7 +294,7 @@ class Study:
     def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""
         mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases.names}
-        for name in ("migration", "interstitial_migration"):
+        for name in ("migration", "barrier_check", "interstitial_migration"):
             if name in block.properties and recipe.kind == "phase" and None in mobile:
                 yield _at((*place, "properties"), f"{name} of {recipe.name}: its recipe names no mobile species")
         for name in {"segregation", "migration"} & set(block.properties):
@@ -290,6 +316,9 @@ class Study:
         if not calculator.stress and not (calculator.starts_from and structure.kind == "phase"):
             text = f"calculator {calculator.name} gives no stress, and {structure.name} needs its cell relaxed"
             yield _at((*place, "calculators"), text)
+        if "barrier_check" in block.properties and calculator.starts_from is None:
+            text = f"barrier_check: the recipe of {calculator.name} names no cheaper calculator to be checked (starts_from)"
+            yield _at((*place, "properties"), text)
         if not calculator.stress and "elasticity" in block.properties:
             yield _at((*place, "properties"), f"elasticity: calculator {calculator.name} gives no stress")
 
@@ -342,6 +371,20 @@ def _calculator_problems(place: Location, calculator: CalculatorRecipe, block: C
     problem = charged_cells_problem(calculator) if "charged_defects" in block.properties else None
     if problem:
         yield _at((*place, "calculators"), f"charged_defects: {problem}")
+
+
+def _charge_problems(
+    place: Location, structure: StructureRecipe, calculator: CalculatorRecipe, block: Calculation, settings: PropertySettings
+) -> Iterator[Problem]:
+    """Find hops in charged cells that cannot be computed."""
+    if not settings.migration.charge or not {"migration", "barrier_check"} & set(block.properties):
+        return
+    problem = charge_problem(calculator)
+    if problem:
+        yield _at((*place, "calculators"), f"migration.charge: {problem}")
+    if structure.kind != "phase":
+        text = f"migration.charge: {structure.name} is no phase; hops in charged cells are for crystals only"
+        yield _at((*place, "structures"), text)
 
 
 def _get_all(place: Location, names: Sequence[str], shelf: Any) -> Any:  # noqa: ANN401 - a generator that yields problems and returns recipes

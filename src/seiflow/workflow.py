@@ -17,6 +17,7 @@ import yaml
 from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
+from seiflow.reference_forces import file_name, find_reference
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phases_of
 from seiflow.store import VARIABLE, Store
@@ -123,6 +124,12 @@ class Plan:
         names = self.study.competing(wildcards.structure, wildcards.calculator)
         return [f"{self.results}/{name}/{wildcards.calculator}/relaxation.json" for name in names]
 
+    def reference_forces(self, wildcards: Wildcards) -> str:
+        """Return the file of the forces that those of a calculator are compared with."""
+        chosen = self.study.settings(wildcards.structure, wildcards.calculator).softness.reference
+        found = find_reference(self.study.folders, wildcards.structure, chosen)
+        return str(found or file_name(wildcards.structure, chosen))
+
     def start(self, wildcards: Wildcards) -> str:
         """Return the structure that a relaxation starts from: in its registry if it is made of relaxed crystals, or as built.
 
@@ -142,6 +149,10 @@ class Plan:
             return [] if cheaper is None else [f"{place}/{getattr(wildcards, wildcard)}.extxyz"]
 
         return files
+
+    def cheaper(self, wildcards: Wildcards) -> str:
+        """Return the name of the calculator that another one starts from."""
+        return self._cheaper(wildcards) or ""
 
     def _cheaper(self, wildcards: Wildcards) -> str | None:
         """Return the calculator that another one starts from, for a phase."""

@@ -22,6 +22,15 @@ def hop_records(wildcards):
     )
 
 
+def hops_of_cheaper(wildcards):
+    """Structures of all hops as the calculator found them that another one starts from."""
+    pair = {"structure": wildcards.structure, "calculator": PLAN.cheaper(wildcards)}
+    network = checkpoints.hops.get(**pair).output[0]
+    return expand(
+        f"{PAIR}/hops/{{hop}}.extxyz", hop=names_in(network, "hops", "hop"), **pair
+    )
+
+
 def parts_of_migrations(_):
     """Records that migrations are made from; wanted by themselves, so that a lost one is computed again."""
     parts = []

@@ -49,6 +49,31 @@ rule phonons:
         " --settings {params.settings:q} --relaxed {input.relaxed:q} --output {output:q} --log {log:q}"
 
 
+rule softness:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        reference=PLAN.reference_forces,
+    output:
+        f"{PAIR}/softness.json",
+    log:
+        f"{PAIR}/logs/softness.log",
+    benchmark:
+        f"{PAIR}/logs/softness.tsv"
+    conda:
+        "../envs/seiflow.yml"
+    threads: PLAN.processes
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("softness"),
+    message:
+        "softness of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow softness --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
+        " --settings {params.settings:q} --reference {input.reference:q} --output {output:q} --log {log:q}"
+
+
 rule defects:
     input:
         structure=PLAN.structure_file,

@@ -77,6 +77,32 @@ rule hop:
         " --head-start {input.head_start:q} --output {output.record:q} --log {log:q}"
 
 
+rule barrier_check:
+    input:
+        structure=PLAN.structure_file,
+        calculator=PLAN.calculator_file,
+        hops=hops_of_cheaper,
+    output:
+        f"{PAIR}/barrier_check.json",
+    log:
+        f"{PAIR}/logs/barrier_check.log",
+    benchmark:
+        f"{PAIR}/logs/barrier_check.tsv"
+    conda:
+        "../envs/seiflow.yml"
+    threads: PLAN.processes
+    resources:
+        mem_mb=PLAN.memory,
+    params:
+        settings=PLAN.settings("barrier_check"),
+        cheaper=PLAN.cheaper,
+    message:
+        "single points at the saddles of {wildcards.structure} with {wildcards.calculator}"
+    shell:
+        "seiflow barrier-check --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
+        " --settings {params.settings:q} --cheaper {params.cheaper:q} --hops {input.hops:q} --output {output:q} --log {log:q}"
+
+
 rule interstitial_migration:
     input:
         structure=PLAN.structure_file,

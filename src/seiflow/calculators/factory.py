@@ -6,27 +6,34 @@ import importlib
 import importlib.util
 import io
 import json
+import os
+import sys
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from seiflow.calculators.environments import VARIABLE, how_to_make, interpreter, problem_there
 from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
-from seiflow.errors import CalculatorError
+from seiflow.errors import CalculatorError, SeiflowError
 from seiflow.records import digest_file, digest_text, versions
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 1) -> "Calculator":
+def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 1, *, fetch: bool = False) -> "Calculator":
     """Return the calculator of a recipe, for cells of a charge in e; a program that it starts gets so many MPI processes.
+
+    Its package may fetch weights that are not there only if ``fetch`` says so: jobs run where there is no internet.
 
     Raises:
         CalculatorError: if its package is missing (with the command that installs it), it cannot be made, or it knows no charge.
     """
-    problem = installation_problem(recipe) or (charge_problem(recipe) if charge else None)
+    problem = _package_problem(recipe) if fetch else installation_problem(recipe)
+    problem = problem or (charge_problem(recipe) if charge else None)
     if problem:
         raise CalculatorError(problem)
     arguments = recipe.arguments | _machine_arguments(recipe, processes) | ({"charge": charge} if charge else {})
@@ -56,6 +63,9 @@ def _made(recipe: CalculatorRecipe, arguments: dict[str, JsonValue]) -> "Calcula
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the loaders of models, which a user can do nothing about
             calculator = getattr(importlib.import_module(module), name)(**arguments)
+    except SeiflowError as error:
+        message = f"calculator {recipe.name}: {error}"
+        raise CalculatorError(message) from error
     except Exception as error:
         message = f"calculator {recipe.name}: {recipe.factory} cannot be made ({type(error).__name__}: {error})"
         raise CalculatorError(message) from error
@@ -88,26 +98,56 @@ def charged_cells_problem(recipe: CalculatorRecipe) -> str | None:
     return "pymatgen-analysis-defects is not installed; pip install 'seiflow[charged]'" if missing else None
 
 
-def installation_problem(recipe: CalculatorRecipe) -> str | None:
-    """Return what is not installed of what the calculator needs, and the command that installs it; None if all is there."""
+def installation_problem(recipe: CalculatorRecipe, *, conda: bool = False) -> str | None:
+    """Return what is not installed of what the calculator needs, and what to do about it; None if all is there.
+
+    A calculator with an environment of its own is looked for there. What conda will bring once jobs run is taken to be there.
+    """
+    python = interpreter(recipe)
+    if python:
+        return problem_there(recipe, python)
+    if conda and recipe.environment:
+        return _weights_problem(recipe, [entry for entry in recipe.weights if entry.startswith(("/", "~"))])
+    return _package_problem(recipe) or _weights_problem(recipe, recipe.weights)
+
+
+def _package_problem(recipe: CalculatorRecipe) -> str | None:
+    """Return which package or program is not there."""
     module = recipe.factory.partition(":")[0]
-    install = f"pip install 'seiflow[{recipe.extra}]'" if recipe.extra else f"install the package that holds {module}"
     try:
         missing = importlib.util.find_spec(module) is None
     except ModuleNotFoundError:
         missing = True
     absent = [module] if missing else [name for name in recipe.packages if importlib.util.find_spec(name) is None]
     if absent:
-        return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {install}"
-    if recipe.program:
-        problem = Machine.from_environment().program_problem(recipe.program)
-        if problem:
-            return f"calculator {recipe.name}: {problem}"
-    for entry in recipe.weights:
+        return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {_installation(recipe)}"
+    problem = Machine.from_environment().program_problem(recipe.program) if recipe.program else None
+    return f"calculator {recipe.name}: {problem}" if problem else None
+
+
+def _installation(recipe: CalculatorRecipe) -> str:
+    """Return the command that installs what a recipe needs."""
+    if recipe.environment and recipe.environment != os.environ.get(VARIABLE):
+        return how_to_make(recipe)
+    pip = f"{sys.executable} -m pip" if recipe.environment else "pip"
+    extra, module = recipe.extra, recipe.factory.partition(":")[0]
+    return f"{pip} install 'seiflow[{extra}]'" if extra else f"install the package that holds {module}"
+
+
+def _weights_problem(recipe: CalculatorRecipe, entries: Sequence[str]) -> str | None:
+    """Return which of the files that define a calculator is not there, and how to get it."""
+    for entry in entries:
         try:
             weight_file(entry)
         except FileNotFoundError as error:
-            return f"calculator {recipe.name}: {entry!r} not found ({error})" + ("" if ":" in entry else f"; {install}")
+            if recipe.fetched:
+                return (
+                    f"calculator {recipe.name}: its weights are not here yet ({error}); on a machine with internet that sees "
+                    f"the same files: seiflow calculators fetch {recipe.name} (with --library FOLDER for a recipe of your own)"
+                )
+            if ":" in entry:
+                return f"calculator {recipe.name}: {entry!r} not found ({error})"
+            return f"calculator {recipe.name}: weights {entry!r} not found ({error}); {_installation(recipe)}"
     return None
 
 

@@ -3,10 +3,10 @@
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from ase.data import atomic_numbers, chemical_symbols
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from seiflow.calculators.machine import Machine
 from seiflow.shelves import Shelf, data_folder
@@ -68,6 +68,17 @@ class CalculatorRecipe(Recipe):
         description="files that define it, hashed into provenance: a path, PACKAGE/PATH/IN/IT, or CODE:FILE for one in "
         "the folder that the machine has for a code",
     )
+    fetched: bool = Field(
+        default=False,
+        description="whether its package fetches the weights when it first loads the model; seiflow calculators fetch NAME "
+        "does so, jobs never do",
+    )
+    environment: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="environment of its own that its packages need, because they cannot live with those of others; null for "
+        "the one that seiflow runs in",
+    )
     program: str | None = Field(
         None, description="program that it starts; its callable takes the command line as command; the machine says which that is"
     )
@@ -85,6 +96,13 @@ class CalculatorRecipe(Recipe):
     )
     magnetic: bool = Field(default=False, description="whether it heeds initial magnetic moments")
     source: Source
+
+    @model_validator(mode="after")
+    def _fetched_weights_are_named(self) -> Self:
+        if self.fetched and not self.weights:
+            message = "fetched: true needs weights: the files that are there once the package has fetched them"
+            raise ValueError(message)
+        return self
 
 
 def calculator_shelf(folders: Sequence[Path] = ()) -> Shelf[CalculatorRecipe]:

@@ -68,6 +68,28 @@ def phonons(task: Task, relaxed: Path) -> None:
         step.finish(compute(read_structure(relaxed), task.engine, task.settings.phonons))
 
 
+def softness(task: Task, reference: Path) -> None:
+    """Record how forces on displaced crystals compare with those of a reference.
+
+    Args:
+        task: The job.
+        reference: The displaced crystals with the forces of the reference.
+
+    Raises:
+        InputError: if the reference is of other elements, or by another calculator than the settings say.
+    """
+    from seiflow.properties.softness import softness as compute
+    from seiflow.reference_forces import read_reference_forces
+
+    step = task.step({"reference": reference}, task.settings.softness)
+    if step.found():
+        return
+    found = read_reference_forces(reference)
+    (phase,) = task.phases
+    found.require(phase, task.settings.softness.reference, reference)
+    step.finish(compute(found, task.engine, stress=task.calculator.stress))
+
+
 def defects(task: Task, relaxed: Path, reservoir: Path | None = None) -> None:
     """Record the energies of point defects of a relaxed crystal.
 

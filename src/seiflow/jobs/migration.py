@@ -32,12 +32,12 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path, head_start: Path 
     supercell = make_supercell(read_structure(relaxed), network.supercell)
     wanted = _named(network.sites, "site", site)
     given = read_structure(head_start) if head_start else None
-    result = relax_vacancy(supercell, wanted, task.engine, task.settings.migration, given)
+    result = relax_vacancy(supercell, wanted, task.engine_of(task.settings.migration.charge), task.settings.migration, given)
     empty = supercell.copy()
     empty.positions += result.displacements_angstrom
     del empty[wanted.index]
     write_structures(frame, [empty])
-    step.finish(result)
+    step.finish(result, task.evaluations)
 
 
 def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames: Path, head_start: Path | None = None) -> None:
@@ -69,13 +69,14 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
             displacements_angstrom=np.array(found["displacements_angstrom"]),
         )
     wanted, settings = _named(network.hops, "hop", name), task.settings.migration
+    engine = task.engine_of(settings.charge)
     given = read_structures(head_start)[1] if head_start else None
-    barrier, structures = hop_barrier(supercell, wanted, vacancies, site_symmetry(supercell), task.engine, settings, given)
-    larger = in_larger_supercell(read_structure(relaxed), network, wanted, barrier, task.engine, settings)
+    barrier, structures = hop_barrier(supercell, wanted, vacancies, site_symmetry(supercell), engine, settings, given)
+    larger = in_larger_supercell(read_structure(relaxed), network, wanted, barrier, engine, settings)
     if larger is not None:
         barrier = dataclasses.replace(barrier, larger=larger, warnings=barrier.warnings + larger.warnings)
     write_structures(frames, [structures.initial, structures.saddle, structures.final])
-    step.finish(barrier)
+    step.finish(barrier, task.evaluations)
 
 
 def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
@@ -90,6 +91,16 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
     result = compute(_network(task, relaxed), results)
     inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
     task.step(inputs, task.settings.migration).finish(result, evaluations)
+
+
+def barrier_check(task: Task, cheaper: str, hop_files: Sequence[Path]) -> None:
+    """Record single points at the structures of the hops of a cheaper calculator."""
+    from seiflow.properties.migration.single_points import barrier_check as compute
+
+    step = task.step({path.stem: path for path in hop_files}, task.settings.migration)
+    if not step.found():
+        engine = task.engine_of(task.settings.migration.charge)
+        step.finish(compute(cheaper, {path.stem: read_structures(path) for path in hop_files}, engine), task.evaluations)
 
 
 def paths(

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
 from seiflow.report.charged_view import ChargedDefects
-from seiflow.report.migration_views import HopNetwork, PlanarMigration
+from seiflow.report.migration_views import BarrierCheck, HopNetwork, PlanarMigration
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
+from seiflow.report.softness_view import Softness
 from seiflow.report.views import Band, Defects, Elasticity, Hop, InterstitialMigration, Migration, Phonons, Record, Relaxation
 
 KNOWN = frozenset(
@@ -25,7 +26,9 @@ KNOWN = frozenset(
         "segregation",
         "elasticity",
         "phonons",
+        "softness",
         "migration",
+        "barrier_check",
         "interstitial_migration",
         "defects",
         "charged_defects",
@@ -83,9 +86,11 @@ class Case:
     segregation: Segregation | None = None
     elasticity: Elasticity | None = None
     phonons: Phonons | None = None
+    softness: Softness | None = None
     migration: Migration | None = None
     paths: PlanarMigration | None = None
     network: HopNetwork | None = None
+    barrier_check: BarrierCheck | None = None
     interstitial_migration: InterstitialMigration | None = None
     defects: Defects | None = None
     charged: ChargedDefects | None = None
@@ -102,7 +107,9 @@ class Case:
             "segregation": self.segregation,
             "elasticity": self.elasticity,
             "phonons": self.phonons,
+            "softness": self.softness,
             "migration": self.migration or self.paths,
+            "barrier_check": self.barrier_check,
             "interstitial_migration": self.interstitial_migration,
             "defects": self.defects,
             "charged_defects": self.charged,
@@ -149,9 +156,11 @@ def _gather(
         segregation=reader.final("segregation", Segregation) if "segregation" in asked else None,
         elasticity=reader.final("elasticity", Elasticity) if "elasticity" in asked else None,
         phonons=reader.final("phonons", Phonons) if "phonons" in asked else None,
+        softness=reader.final("softness", Softness) if "softness" in asked else None,
         migration=reader.final("migration", Migration) if "migration" in asked and crystal else None,
         paths=reader.final("migration", PlanarMigration) if "migration" in asked and not crystal else None,
         network=reader.optional("hops", HopNetwork) if "migration" in asked and crystal else None,
+        barrier_check=reader.final("barrier_check", BarrierCheck) if "barrier_check" in asked else None,
         interstitial_migration=(
             reader.final("interstitial_migration", InterstitialMigration) if "interstitial_migration" in asked else None
         ),

@@ -41,6 +41,9 @@ FITNESS = {
 }
 """What the ratio of computed to published is averaged over."""
 
+FORCES = "Forces on displaced crystals"
+"""Group of the force scales: forces over those of the reference the study names, most often density functional theory."""
+
 
 _WIDE = {"bands", "barrier-map", "moduli", "young-modulus"}
 """Drawings that take a row of the page for themselves."""
@@ -146,7 +149,7 @@ def write_report(
         chapters=_chapters(collected, references, drawings, measured, portraits),
         viewer_script=viewer_script() if portraits else None,
         fitness=measured,
-        groups=list(FITNESS),
+        groups=[*FITNESS, *([FORCES] if any(case.softness for case in collected.cases) else [])],
         overview=OVERVIEW,
         criterion=YOUNG_CRITERION_GPA,
         boundaries=[case for case in collected.cases if case.boundary],
@@ -168,6 +171,8 @@ def fitness(collected: Collected, references: References) -> dict[str, dict[str,
             known = [ratio for ratio in found if ratio is not None]
             if known:
                 ratios.setdefault(case.calculator, {}).setdefault(group, []).extend(known)
+        if case.softness:
+            ratios.setdefault(case.calculator, {}).setdefault(FORCES, []).append(case.softness.force_scale)
     return {
         calculator: {group: Fitness(calculator, group, tuple(values)) for group, values in groups.items()}
         for calculator, groups in ratios.items()

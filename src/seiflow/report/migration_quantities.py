@@ -16,6 +16,11 @@ def migration_quantities(case: Case) -> Iterator[Quantity]:
         yield from _bulk(case.migration)
     if case.paths:
         yield from _planar(case.paths)
+    for hop in case.barrier_check.hops if case.barrier_check else ():
+        yield Quantity(f"single_point_barrier_ev[{hop.hop}]", hop.barrier_forward_ev)
+        yield Quantity(f"single_point_barrier_back_ev[{hop.hop}]", hop.barrier_backward_ev)
+        yield Quantity(f"cheaper_barrier_ev[{hop.hop}]", hop.cheaper_forward_ev)
+        yield Quantity(f"single_point_force_ev_per_angstrom[{hop.hop}]", hop.largest_force_ev_per_angstrom)
     final = case.migration or case.paths
     if final:
         yield Quantity("image_distance_angstrom", final.image_distance_angstrom)

@@ -49,6 +49,28 @@ class HopNetwork(Record):
     hops: tuple[HopEdges, ...]
 
 
+class CheckedHop(BaseModel):
+    """Single points of one hop at the structures of a cheaper calculator."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    hop: str
+    barrier_forward_ev: float
+    barrier_backward_ev: float
+    cheaper_forward_ev: float
+    cheaper_backward_ev: float
+    before_ev: float
+    after_ev: float
+    largest_force_ev_per_angstrom: float
+
+
+class BarrierCheck(Record):
+    """``barrier_check.json``."""
+
+    cheaper: str
+    hops: tuple[CheckedHop, ...]
+
+
 class BulkBarrier(BaseModel):
     """Percolation barrier, in three dimensions, of a phase the structure is made of."""
 

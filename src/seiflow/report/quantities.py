@@ -42,6 +42,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
         yield from _elasticity(case.elasticity)
     if case.phonons:
         yield from _phonons(case.phonons)
+    yield from (Quantity(key, value) for key, value in (case.softness.numbers() if case.softness else ()))
     yield from migration_quantities(case)
     yield from (Quantity(key, value) for key, value in numbers(case.interstitial_migration))
     if case.defects:
@@ -113,12 +114,26 @@ def _defects(record: Defects) -> Iterator[Quantity]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A computed number beside one published value, or beside none."""
+    """A computed number beside one published value, or beside none.
+
+    Attributes:
+        structure: Name of the structure.
+        calculator: Name of the calculator.
+        quantity: The number.
+        reference: The published value.
+        corrected: An estimate of what the number is without the softness of the calculator, where that was measured.
+    """
 
     structure: str
     calculator: str
     quantity: Quantity
     reference: Reference | None = None
+    corrected: float | None = None
+
+    @property
+    def corrected_text(self) -> str:
+        """The corrected value with its unit, or nothing."""
+        return "" if self.corrected is None else show(self.corrected, self.quantity.unit)
 
     @property
     def published(self) -> str:
@@ -166,7 +181,10 @@ def compare(references: References, case: Case) -> dict[str, tuple[Comparison, .
     found = {}
     for quantity in quantities(case):
         beside = published(references, case.structure, quantity) or (None,)
-        found[quantity.key] = tuple(Comparison(case.structure, case.calculator, quantity, one) for one in beside)
+        corrected = None
+        if case.softness and quantity.least is None:
+            corrected = case.softness.corrected(quantity.key, quantity.value)
+        found[quantity.key] = tuple(Comparison(case.structure, case.calculator, quantity, one, corrected) for one in beside)
     return found
 
 
@@ -185,8 +203,10 @@ def summary_keys(case: Case) -> list[str]:
     return [
         *_lattice_keys(case),
         *_boundary_keys(case),
+        *(["force_scale"] if case.softness else []),
         *_modulus_keys(case),
         *barrier_keys(case),
+        *(f"single_point_barrier_ev[{hop.hop}]" for hop in (case.barrier_check.hops if case.barrier_check else ())),
         *(HEADLINES if case.interstitial_migration else ()),
         *_defect_keys(case),
         *(case.charged.headlines() if case.charged else ()),

@@ -9,6 +9,7 @@ from seiflow.records import write_text
 from seiflow.report.collect import Case, Collected
 from seiflow.report.percolation import format_passable, passable
 from seiflow.report.quantities import Comparison, References, compare, is_cubic, summary_keys
+from seiflow.report.softness_view import Softness
 from seiflow.report.wording import Number, cite, kind, show
 
 COLUMNS = (
@@ -23,6 +24,7 @@ COLUMNS = (
     "reference_id",
     "deviation_percent",
     "source",
+    "corrected_for_softness",
 )
 
 WIDTH = 110
@@ -43,14 +45,15 @@ def write_table(path: Path, collected: Collected, references: References) -> Non
 def _row(comparison: Comparison) -> list[str]:
     quantity, reference = comparison.quantity, comparison.reference
     row = [comparison.structure, comparison.calculator, quantity.key, _plain(quantity.value), quantity.unit]
+    corrected = _plain(comparison.corrected)
     if reference is None:
-        return [*row, "", "", "", "", "", ""]
+        return [*row, "", "", "", "", "", "", corrected]
     value = "..".join(map(_plain, reference.value)) if isinstance(reference.value, tuple) else _plain(reference.value)
     deviation = comparison.deviation_percent
     percent = "" if deviation is None else f"{deviation:.2f}"
     doi = f"https://doi.org/{reference.source.doi}" if reference.source.doi else ""
     source = " ".join(part for part in (cite(reference), doi) if part)
-    return [*row, value, reference.method, reference.evidence, reference.id, percent, source]
+    return [*row, value, reference.method, reference.evidence, reference.id, percent, source, corrected]
 
 
 def _plain(value: Number) -> str:
@@ -72,8 +75,10 @@ def _block(case: Case, references: References) -> str:
     compared = compare(references, case)
     shown = _wanted(case, compared)
     lines = [_heading(case)]
-    lines += [_line(compared[key][0]) for key in summary_keys(case) if key in shown]
+    lines += [_line(compared[key][0], case.softness) for key in summary_keys(case) if key in shown]
     lines += _verdicts(case)
+    if case.softness:
+        lines.append(f"  corrected for softness, an estimate: divided by the force scale, {case.softness.in_words}")
     told = {name: record for name, record in case.records.items() if case.migration is None or not name.startswith("hops/")}
     warnings = [f"{name}: {warning}" for name, record in told.items() for warning in record.warnings]
     lines += [line for warning in warnings for line in _wrap(f"warning: {warning}", "  ")]
@@ -92,17 +97,24 @@ def _heading(case: Case) -> str:
     evaluations = sum(record.force_evaluations for record in case.records.values())
     group = f"   {case.relaxation.space_group}" if case.relaxation else ""
     title = f"{case.structure} · {case.calculator}{group}   {evaluations} force evaluations"
-    columns = f"  {'':<26}{'computed':>16}{'published':>22}{'deviation':>12}   source"
-    return f"{title[:WIDTH]}\n{columns}"
+    names = ["computed", *(["corrected"] if case.softness else []), "published", "deviation"]
+    columns = "".join(f"{name:>{width}}" for name, width in zip(names, _widths(case.softness), strict=True))
+    return f"{title[:WIDTH]}\n  {'':<26}{columns}   source"
 
 
-def _line(comparison: Comparison) -> str:
+def _widths(softness: Softness | None) -> tuple[int, ...]:
+    """Return the widths of the columns with numbers; a corrected value has one where the softness is known."""
+    return (15, 11, 15, 10) if softness else (16, 22, 12)
+
+
+def _line(comparison: Comparison, softness: Softness | None) -> str:
     reference = comparison.reference
     label = textwrap.shorten(comparison.quantity.label, 26, placeholder="…")
-    line = f"  {label:<26}{comparison.quantity.text:>16}"
+    texts = [comparison.quantity.text, *([comparison.corrected_text] if softness else [])]
+    texts += [comparison.published, comparison.deviation]
+    line = f"  {label:<26}" + "".join(f"{text:>{width}}" for text, width in zip(texts, _widths(softness), strict=True))
     if reference is None:
-        return line
-    line += f"{comparison.published:>22}{comparison.deviation:>12}"
+        return line.rstrip()
     return f"{line}   {kind(reference)}, {reference.evidence} ({reference.id})"[:WIDTH]
 
 

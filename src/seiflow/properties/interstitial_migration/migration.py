@@ -11,6 +11,7 @@ import numpy as np
 
 from seiflow.errors import CalculatorError, ConvergenceError, InputError, PhysicsError
 from seiflow.properties.defects.host import make_host
+from seiflow.properties.defects.sets import NEUTRAL
 from seiflow.properties.interstitial_migration.ends import hop_ends
 from seiflow.properties.interstitial_migration.lattice import Lattice
 from seiflow.properties.interstitial_migration.network import Hop, Network, hop_network
@@ -201,7 +202,7 @@ def _reduced(
         atoms=len(host.atoms) + 1,
         image_distance_angstrom=host.image_distance_angstrom,
         longest_step_angstrom=longest,
-        charge_state="neutral cell",
+        charge_state=NEUTRAL,
         states=tuple(_state(network, number, state) for number, state in enumerate(network.states)),
         all=everything,
         direct=direct,

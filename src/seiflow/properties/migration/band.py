@@ -56,18 +56,25 @@ class Band:
     top: int
 
 
-def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings) -> Band:
+def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings, most_evaluations: int | None = None) -> Band:
     """Return a band whose highest image has climbed to the saddle.
+
+    Args:
+        ends: The two states.
+        engine: Evaluates forces.
+        settings: Images, tolerance and steps.
+        most_evaluations: Of forces, after which no step is begun; None allows as many as the steps take.
 
     Raises:
         NoSaddleError: if the largest force on an image stays above ``band_fmax``, or the band passes an intermediate minimum.
         NoBarrierError: if it has no maximum between its ends.
     """
     band = _band(ends, engine, settings)
+    last = None if most_evaluations is None else engine.force_evaluations + most_evaluations
     try:
-        _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings)
+        _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings, last)
         band.climb = _has_top(_energies(band, ends))  # an image of a band that only falls would climb without end
-        _converge(band, settings.band_fmax, engine, settings)
+        _converge(band, settings.band_fmax, engine, settings, last)
         energies = _energies(band, ends)
         _check_dips(energies)
     except (PhysicsError, ConvergenceError) as error:
@@ -104,7 +111,7 @@ def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
     return band
 
 
-def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSettings) -> None:
+def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSettings, last: int | None) -> None:
     from ase.mep.neb import NEBOptimizer
 
     optimizer = NEBOptimizer(band, logfile=None)
@@ -113,6 +120,9 @@ def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSetti
         stage = "climbing band" if band.climb else "band"
         residual = float(optimizer.get_residual())
         engine.report(f"{stage}: largest force {residual:.4f} eV/Å, {engine.force_evaluations} evaluations")
+        if last is not None and engine.force_evaluations >= last and residual > fmax:
+            message = f"band: largest force on an image {residual:.3g} eV/Å when the evaluations allowed for the hop were used up"
+            raise ConvergenceError(message)
 
     optimizer.attach(tell)
     if not optimizer.run(fmax=fmax, steps=settings.band_steps) or optimizer.get_residual() > fmax:  # it may end out of steps

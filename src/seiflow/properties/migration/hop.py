@@ -148,6 +148,7 @@ def barrier_between(
     *,
     band: bool = True,
     start: Point | None = None,
+    most_evaluations: int | None = None,
 ) -> tuple[Barrier, Frames]:
     """Return the barrier between two states and the structures of the hop.
 
@@ -159,6 +160,7 @@ def barrier_between(
         settings: Tolerances and limits.
         band: Whether a band is run if the search for the saddle fails.
         start: Where the search for the saddle starts, if that is known; if it leads nowhere, the search starts as without.
+        most_evaluations: Of forces, half of them for the search, half for the band; None allows as many as it takes.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends; a :class:`~.band.NoSaddleError` knows how high
@@ -166,17 +168,19 @@ def barrier_between(
         ConvergenceError: if the search for the saddle does not converge and no band is run.
     """
     warnings: tuple[str, ...] = ()
+    half = None if most_evaluations is None else most_evaluations // 2
     crossing = None if start is None else _from_start(ends, start, engine, settings)
     started = crossing is not None
     try:
-        crossing = crossing or _searched(ends, engine, settings)
+        with engine.at_most(half):
+            crossing = crossing or _searched(ends, engine, settings)
         method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
         if not band:
             raise
         engine.report(f"search for the saddle given up ({error}); a climbing band instead")
         warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
-        crossing = _from_band(climbing_band(ends, engine, settings), ends, engine, settings)
+        crossing = _from_band(climbing_band(ends, engine, settings, half), ends, engine, settings)
         method = BAND
     frames = Frames(
         with_energy(ends.initial, ends.energy_initial),
@@ -185,7 +189,7 @@ def barrier_between(
         tuple(with_energy(item.atoms, item.energy) for item in crossing.minima),
     )
     on_line = bool(ends.swaps) and method != BAND and not started
-    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings, on_line=on_line), frames
+    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings, settings.charge_state, on_line=on_line), frames
 
 
 def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSettings) -> Crossing | None:
@@ -239,6 +243,7 @@ def _barrier(
     crossing: Crossing,
     method: str,
     warnings: tuple[str, ...],
+    charge_state: str,
     *,
     on_line: bool,
 ) -> Barrier:
@@ -272,7 +277,7 @@ def _barrier(
         curvature_residuals_ev_per_angstrom2=saddle.modes.residuals,
         intermediate_minima_ev=tuple(item.energy - ends.energy_initial for item in crossing.minima),
         path=crossing.path,
-        charge_state="neutral cell",
+        charge_state=charge_state,
         warnings=warnings,
     )
 

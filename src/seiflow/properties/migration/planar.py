@@ -32,8 +32,6 @@ BEYOND_PERCOLATION = 1.1
 BOUND_TOLERANCE = 0.005
 """eV; a hop found lower than its bound by more is told."""
 
-CHARGE_STATE = "neutral cell"
-
 
 @dataclass(frozen=True)
 class SiteState:
@@ -198,7 +196,7 @@ def planar_migration(
     barriers = tuple(work.barriers.values())
     result = PlanarMigration(
         species=network.mobile,
-        charge_state=CHARGE_STATE,
+        charge_state=settings.charge_state,
         expansion=cell.expansion,
         atoms=network.atoms,
         image_distance_angstrom=network.image_distance_angstrom,

@@ -89,7 +89,10 @@ class PlanarHops:
             return level
         self._engine.report(f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å")
         try:
-            barrier, frames = barrier_between(ends, hop.hop, hop.distance_angstrom, self._engine, self._settings)
+            most = self._settings.hop_evaluations
+            barrier, frames = barrier_between(
+                ends, hop.hop, hop.distance_angstrom, self._engine, self._settings, most_evaluations=most
+            )
         except NoSaddleError as error:
             self._heights[hop.hop] = error.height_ev
             raise

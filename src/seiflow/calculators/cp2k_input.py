@@ -1,0 +1,195 @@
+"""What CP2K is told: settings, and the parts of its input that follow from them and from a structure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ase.units import kB
+
+from seiflow.calculators.kpoints import Mesh, mesh
+from seiflow.errors import CalculatorError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+INTEGRALS = 1e-12
+"""Threshold of CP2K's integrals, well below what any density is converged to."""
+
+BROYDEN_HISTORY = 8
+
+GAMMA = (1, 1, 1)
+
+Section = list[str]
+"""Lines of an input."""
+
+Kind = tuple[str, str]
+"""Name of a kind of atoms, and its element."""
+
+
+@dataclass(frozen=True)
+class Cp2kSettings:
+    """Settings of :func:`seiflow.calculators.cp2k.cp2k`, where they are explained."""
+
+    folder: Path
+    functional: str
+    basis: Mapping[str, str]
+    basis_files: Sequence[str]
+    potential: Mapping[str, str]
+    potential_file: str
+    cutoff_ev: float
+    relative_cutoff_ev: float
+    kpoint_length: float
+    metals: frozenset[str]
+    metal_kpoint_length: float
+    smearing_ev: float
+    density_tolerance: float
+    iterations: int
+    outer: int
+    algorithm: str
+    minimizer: str
+    preconditioner: str
+    mixing: float
+    charge: int
+
+    def is_metal(self, atoms: "Atoms") -> bool:
+        """Return whether a structure consists of metals alone."""
+        return set(atoms.symbols) <= self.metals
+
+    def mesh(self, atoms: "Atoms") -> Mesh:
+        """Return the k-points of a structure."""
+        return mesh(atoms, self.metal_kpoint_length if self.is_metal(atoms) else self.kpoint_length)
+
+    def transformed(self, atoms: "Atoms") -> bool:
+        """Return whether the orbitals of a structure are found by orbital transformation, which knows Γ and full shells alone."""
+        return self.algorithm == "OT" and not self.is_metal(atoms) and self.mesh(atoms) == GAMMA
+
+
+@dataclass(frozen=True)
+class Cp2kInput:
+    """Input of a structure but for its coordinates; while it stays the same the process may go on.
+
+    Attributes:
+        parameters: Of ASE's calculator.
+        kinds: Name of the kind of each atom: its element, and a number where moments tell atoms of an element apart.
+        smeared: Whether levels near the Fermi energy are partly occupied.
+    """
+
+    parameters: Mapping[str, object]
+    kinds: tuple[str, ...]
+    smeared: bool
+
+
+def cp2k_input(settings: Cp2kSettings, atoms: "Atoms") -> Cp2kInput:
+    """Return the input of a structure.
+
+    Raises:
+        CalculatorError: if the recipe names no basis or potential of an element.
+    """
+    kinds, moments = _kinds(atoms)
+    multiplicity = _multiplicity(settings, atoms)
+    parameters: dict[str, object] = {
+        "inp": "\n".join(_template(settings, atoms, moments, polarised=multiplicity is not None)),
+        "basis_set": None,
+        "basis_set_file": None,
+        "pseudo_potential": None,
+        "potential_file": str(settings.folder / settings.potential_file),
+        "xc": settings.functional,
+        "cutoff": settings.cutoff_ev,
+        "max_scf": settings.iterations,
+        "charge": settings.charge,
+        "uks": multiplicity is not None,
+        "multiplicity": multiplicity,
+    }
+    return Cp2kInput(parameters, kinds, smeared=not settings.transformed(atoms))
+
+
+def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, float], *, polarised: bool) -> Section:
+    """Return what ASE completes to an input."""
+    points = settings.mesh(atoms)
+    dft = [
+        *(f"BASIS_SET_FILE_NAME {settings.folder / name}" for name in settings.basis_files),
+        *_section("MGRID", [f"REL_CUTOFF [eV] {settings.relative_cutoff_ev:.10g}"]),
+        *_section("QS", [f"EPS_DEFAULT {INTEGRALS:g}"]),
+        *_section("SCF", [*_start(points), *_scf(settings, transformed=settings.transformed(atoms), polarised=polarised)]),
+        *([] if points == GAMMA else _section("KPOINTS", _kpoints(points))),
+    ]
+    described = [line for kind, moment in moments.items() for line in _kind(settings, kind, moment)]
+    return _section("FORCE_EVAL", [*_section("DFT", dft), *_section("SUBSYS", described)])
+
+
+def _section(name: str, lines: Iterable[str]) -> Section:
+    return [f"&{name}", *lines, f"&END {name.partition(' ')[0]}"]
+
+
+def _start(points: Mesh) -> Section:
+    """Return what starts the density: that of the structure before, through a file where there are several k-points."""
+    if points == GAMMA:
+        return _section("PRINT", _section("RESTART OFF", []))
+    seldom = ["BACKUP_COPIES 0", "ADD_LAST NUMERIC", *_section("EACH", ["QS_SCF 0"])]
+    return ["SCF_GUESS RESTART", *_section("PRINT", _section("RESTART", seldom))]
+
+
+def _scf(settings: Cp2kSettings, *, transformed: bool, polarised: bool) -> Section:
+    """Return how the density is sought."""
+    tolerance = f"EPS_SCF {settings.density_tolerance:g}"
+    if transformed:
+        method = [f"MINIMIZER {settings.minimizer}", f"PRECONDITIONER {settings.preconditioner}"]
+        return [tolerance, *_section("OT", method), *_section("OUTER_SCF", [tolerance, f"MAX_SCF {settings.outer}"])]
+    mixing = ["METHOD BROYDEN_MIXING", f"ALPHA {settings.mixing:g}", f"NBROYDEN {BROYDEN_HISTORY}"]
+    smearing = ["METHOD FERMI_DIRAC", f"ELECTRONIC_TEMPERATURE [K] {settings.smearing_ev / kB:.10g}"]
+    return [
+        tolerance,
+        f"ADDED_MOS -1{' -1' if polarised else ''}",
+        *_section("DIAGONALIZATION", ["ALGORITHM STANDARD"]),
+        *_section("MIXING", mixing),
+        *_section("SMEAR ON", smearing),
+    ]
+
+
+def _kpoints(numbers: Mesh) -> Section:
+    """Return a mesh with Γ among its points, one of each pair that time reversal makes equal."""
+    weights: dict[tuple[int, ...], int] = {}
+    for point in product(*map(range, numbers)):
+        opposite = tuple(-one % number for one, number in zip(point, numbers, strict=True))
+        kept = min(point, opposite)
+        weights[kept] = weights.get(kept, 0) + 1
+    lines = []
+    for point, weight in weights.items():
+        fractions = " ".join(f"{one / number:.12f}" for one, number in zip(point, numbers, strict=True))
+        lines.append(f"KPOINT {fractions} {weight}")
+    return ["SCHEME GENERAL", "UNITS B_VECTOR", *lines]
+
+
+def _kinds(atoms: "Atoms") -> tuple[tuple[str, ...], dict[Kind, float]]:
+    """Return the kind of each atom; and the moment of each kind, by its name and element."""
+    moments = atoms.get_initial_magnetic_moments()
+    numbers: dict[tuple[str, float], int] = {}
+    kinds, described = [], {}
+    for symbol, moment in zip(atoms.symbols, moments, strict=True):
+        number = numbers.setdefault((symbol, float(moment)), sum(one == symbol for one, _ in numbers) + 1)
+        kind = f"{symbol}{number}" if moments.any() else symbol
+        kinds.append(kind)
+        described[kind, symbol] = float(moment)
+    return tuple(kinds), described
+
+
+def _kind(settings: Cp2kSettings, kind: Kind, moment: float) -> Section:
+    name, symbol = kind
+    for what, known in (("basis", settings.basis), ("potential", settings.potential)):
+        if symbol not in known:
+            message = f"the recipe names no {what} of {symbol} (arguments: {{{what}: {{{symbol}: NAME}}}})"
+            raise CalculatorError(message)
+    lines = [f"ELEMENT {symbol}", f"BASIS_SET {settings.basis[symbol]}", f"POTENTIAL {settings.potential[symbol]}"]
+    return _section(f"KIND {name}", [*lines, *([f"MAGNETIZATION {moment:g}"] if moment else [])])
+
+
+def _multiplicity(settings: Cp2kSettings, atoms: "Atoms") -> int | None:
+    """Return that of the initial moments, or that of one unpaired electron if their number is odd and it is no metal."""
+    moments = atoms.get_initial_magnetic_moments()
+    odd = (int(atoms.numbers.sum()) - settings.charge) % 2
+    if moments.any():
+        unpaired = round(abs(moments.sum()))
+        return int(unpaired + (unpaired % 2 != odd)) + 1
+    return 2 if odd and not settings.is_metal(atoms) else None

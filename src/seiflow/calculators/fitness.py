@@ -1,0 +1,135 @@
+"""How good a calculator is: one study of a few phases and boundaries.
+
+Snakemake runs it like any other, so that it resumes and finds in the store what was computed before.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from seiflow.calculators.factory import installation_problem
+from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
+from seiflow.errors import CalculatorError, InputError
+from seiflow.records import write_text
+from seiflow.reference_forces import missing_reference
+from seiflow.settings import SoftnessSettings
+from seiflow.shelves import data_folder, phase_shelf, phases_of, structure_shelf
+
+PHASES = ("LiF", "Li2O", "Li2CO3")
+BOUNDARIES = ("LiF-210-mirror", "LiF-310-mirror", "Li2O-111-mirror", "Li2O-310-mirror")
+
+SETTINGS = {"registry": {"candidates": 1}}
+"""The boundaries are small, and their order is what counts: the best registry of the ionic model beside the recipe's own."""
+
+AFFORDABLE = 0.1
+"""Seconds per atom and evaluation; the study takes hours with a calculator that is dearer, and it is left out unless named."""
+
+
+@dataclass(frozen=True)
+class FitnessStudy:
+    """The study of one calculator.
+
+    Attributes:
+        calculator: Its name.
+        file: The study; its results lie beside it.
+        left_out: What could not be asked for, and why.
+    """
+
+    calculator: str
+    file: Path
+    left_out: tuple[str, ...] = field(default=())
+
+
+def affordable(folders: Sequence[Path] = (), phases: Sequence[str] = PHASES) -> list[str]:
+    """Return the calculators that are installed, cover a phase at least, and are quick enough to be tested without asking."""
+    shelf = calculator_shelf(folders)
+    recipes = [shelf.get(name) for name in shelf.names]
+    return [
+        recipe.name
+        for recipe in recipes
+        if recipe.seconds_per_atom <= AFFORDABLE and _covered(recipe, phases, folders) and installation_problem(recipe) is None
+    ]
+
+
+def write_study(
+    calculator: str,
+    folder: Path,
+    folders: Sequence[Path] = (),
+    phases: Sequence[str] = PHASES,
+    boundaries: Sequence[str] = BOUNDARIES,
+    reference: str | None = None,
+) -> FitnessStudy:
+    """Write the study of a calculator into a folder; one already there and unchanged is left alone.
+
+    Args:
+        calculator: Name of the calculator.
+        folder: Of the study and its results.
+        folders: With the user's own recipes and reference forces.
+        phases: Names of phases.
+        boundaries: Names of boundaries made of them.
+        reference: Calculator whose forces those are compared with; None takes the one that studies take.
+
+    Raises:
+        CalculatorError: if the calculator covers none of the phases.
+        InputError: if there is no such calculator or structure.
+    """
+    recipe = calculator_shelf(folders).get(calculator)
+    covered = _covered(recipe, phases, folders)
+    if not covered:
+        message = (
+            f"calculator {calculator} covers none of {', '.join(phases)}; it knows {', '.join(recipe.elements)}. "
+            "Name phases that it covers with --phases, and boundaries of them with --boundaries"
+        )
+        raise CalculatorError(message)
+    chosen = SoftnessSettings() if reference is None else SoftnessSettings(reference=reference)
+    problems = {phase: missing_reference(folders, phase, chosen.reference) for phase in covered}
+    blocks = [_block(phase, recipe, folders, softness=problems[phase] is None) for phase in covered]
+    shelf = structure_shelf(folders)
+    planes = [name for name in boundaries if set(phases_of(shelf.get(name))) <= set(covered)]
+    blocks += [{"structures": planes, "calculators": [calculator], "properties": ["boundary"]}] if planes else []
+    study = {
+        "title": f"Fitness of {calculator}",
+        "library": [str(path.absolute()) for path in folders],
+        "calculations": blocks,
+        "settings": SETTINGS | ({"softness": chosen.model_dump()} if reference else {}),
+    }
+    left_out = [f"{name}: calculator {calculator} does not cover it" for name in (*phases, *boundaries)]
+    left_out = [text for text in left_out if text.partition(":")[0] not in (*covered, *planes)]
+    file = folder / "study.yaml"
+    text = yaml.safe_dump(study, sort_keys=False)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
+    return FitnessStudy(calculator, file, (*left_out, *(problem for problem in problems.values() if problem)))
+
+
+def _covered(recipe: CalculatorRecipe, phases: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    shelf = phase_shelf(folders)
+    return [name for name in phases if not uncovered(recipe, shelf.get(name).charges)]
+
+
+def _block(phase: str, recipe: CalculatorRecipe, folders: Sequence[Path], *, softness: bool) -> dict[str, list[str]]:
+    moves = phase_shelf(folders).get(phase).mobile is not None
+    properties = ["elasticity", *(["migration"] if moves else []), "phonons", *(["softness"] if softness else [])]
+    return {"structures": [phase], "calculators": [recipe.name], "properties": properties}
+
+
+def run_study(study: FitnessStudy, cores: int) -> bool:
+    """Run a study with Snakemake in its folder and tell whether all of it could be computed.
+
+    Raises:
+        InputError: if the workflow is not there, because the package was installed without its source tree.
+    """
+    rules = data_folder("structures").parent / "Snakefile"
+    if not rules.is_file():
+        message = f"{rules}: no workflow; seiflow calculators test needs a clone of seiflow, not the installed package alone"
+        raise InputError(message)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(rules), "--configfile", study.file.name]
+    command += ["--cores", str(cores), "--rerun-incomplete", "--keep-going"]
+    environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=study.file.parent, env=environment, check=False).returncode == 0  # noqa: S603 - fixed words
