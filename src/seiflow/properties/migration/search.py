@@ -149,12 +149,15 @@ def search(network: Network, energies: Mapping[str, float], costs: Costs, go_on:
         network: All hops.
         energies: Of the vacancy at each site, eV, by name.
         costs: Of single hops.
-        go_on: Asked before anything is spent on a hop; once it says no, what is not settled stays a range.
+        go_on: Asked before anything is spent on a hop; once it says no, only ceilings of the best paths are still looked for, so
+            that what is not settled is a range.
     """
     known = _Levels(network, energies, costs)
     waiting = [True]
     while any(waiting):
         waiting = [go_on() and known.advance(axis) for axis in range(3)]
+    for axis in range(3):
+        known.enclose(axis)
     return known.result()
 
 
@@ -186,6 +189,22 @@ class _Levels:
         elif undecided:
             self._compute(undecided[0])
         return bool(undecided)
+
+    def enclose(self, axis: int) -> None:
+        """Look for ceilings of the hops of the best path along a cell vector that have none, to bound its level from above."""
+        closed: set[str] = set()
+        while True:
+            level = {
+                name: np.inf if name in closed else self._least(name) for name in self._hops if np.isinf(self._highest(name))
+            }
+            edges = self._graph({name: level.get(name, self._highest(name)) for name in self._hops})
+            _, path = self._path(edges, axis)
+            unknown = {name for step in path if np.isinf(self._highest(name := self._edges[step.edge][0]))}
+            if not unknown:
+                return
+            for name in sorted(unknown):
+                self._look_for_ceiling(self._hops[name])
+            closed |= {name for name in unknown if np.isinf(self._highest(name))}
 
     def _undecided(self, axis: int) -> tuple[float, list[Hop]]:
         """Return the level of the best path, and its hops that may be above it, the one that is probably highest first."""
