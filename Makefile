@@ -9,7 +9,7 @@ export MPLBACKEND := Agg
 # what GPAW is compiled with; its own script takes the C compiler for C++ unless told otherwise
 GPAW_LIBRARIES = printf '\#include <xc.h>' | g++ -E -x c++ - > /dev/null 2>&1
 
-.PHONY: run test lint bench docs fitness constraints clean
+.PHONY: run test lint bench docs fitness environment constraints clean
 
 run: $(READY)
 	@seiflow check $(STUDY)
@@ -51,6 +51,16 @@ $(READY): pyproject.toml constraints.txt
 	else echo 'no libxc or no C++ compiler: GPAW is left out, see docs/calculators.md'; fi
 	touch $@
 
+# a virtual environment for calculators whose packages cannot live with the others: make environment NAME=mace
+environment:
+	@test -n '$(NAME)' || { echo 'which one? make environment NAME=mace, or orb, mattersim, grace, matgl'; exit 1; }
+	python3 -m venv .venv-$(NAME)
+	.venv-$(NAME)/bin/pip install --quiet --upgrade pip
+	.venv-$(NAME)/bin/pip install --quiet torch==2.13.0
+	.venv-$(NAME)/bin/pip install --quiet --editable '.[$(NAME)]'
+	@echo 'Name it in the machine file (key machine of a study, or SEIFLOW_MACHINE):'
+	@echo 'pythons: {$(NAME): $(CURDIR)/.venv-$(NAME)/bin/python}'
+
 # newest versions of everything, pinned
 constraints:
 	rm -rf .venv-new && python3 -m venv .venv-new
@@ -61,4 +71,4 @@ constraints:
 	rm -rf .venv-new
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, write_study
-from seiflow.calculators.fitness_commands import add_to
 from seiflow.calculators.recipes import calculator_shelf
+from seiflow.cli import parser
 from seiflow.errors import CalculatorError, InputError, RecipeError
 from seiflow.jobs.reference_forces import reference_forces
 from seiflow.reference_forces import FOLDER, file_name
@@ -24,10 +24,9 @@ Library = Callable[..., Path]
 
 
 def command(*arguments: str | Path) -> None:
-    """Run a command of ``seiflow calculators``."""
-    parser = argparse.ArgumentParser()
-    add_to(parser.add_subparsers(required=True))
-    options = parser.parse_args([str(argument) for argument in arguments])
+    """Run a command of ``seiflow calculators`` without catching its errors."""
+    given = ["calculators", *map(str, arguments)]
+    options = parser().parse_args(given, argparse.Namespace(arguments=given))
     options.run(options)
 
 
@@ -95,7 +94,7 @@ def test_what_is_not_covered_or_has_no_reference_is_told(tmp_path: Path) -> None
     assert blocks(study.file) == {"Cu": ["elasticity", "migration", "phonons"]}
     told = "\n".join(study.left_out)
     assert "LiF: calculator emt does not cover it" in told
-    assert "LiF-210-mirror: calculator emt does not cover it" in told
+    assert "LiF-210-mirror: not all of its phases are tested with emt" in told
     assert "softness of Cu: there are no reference forces" in told
 
 
@@ -127,7 +126,7 @@ def test_a_calculator_of_ones_own_is_tested(own: Path, tmp_path: Path, capfd: py
     assert "Cu3Au · pair" in told.out
     assert "Force scale" in told.out
     assert "1.00 ± 0.00 against pair" in told.out
-    assert "pair: good for forces off equilibrium (1.00 ×)." in told.out
+    assert "pair: trusted for forces off equilibrium (1.00 ×)." in told.out
     text = page.read_text(encoding="utf-8")
     assert "| Force scale | 1.00 ± 0.00 |" in text
     assert "## Cu3Au" in text

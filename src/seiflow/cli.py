@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seiflow.calculators.commands import add_calculators
 from seiflow.cli_jobs import add_jobs
 from seiflow.errors import SeiflowError
 from seiflow.library.commands import register as register_library
@@ -24,10 +25,12 @@ READER_GONE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(given, argparse.Namespace(arguments=given))
     output: Path | None = getattr(options, "output", None)
     failure = output.with_suffix(".failed") if output and "settings" in options else None
     try:
+        _go_where_it_runs(options)
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -61,8 +64,20 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _people(commands)
     register_library(commands)
+    add_calculators(commands)
     add_jobs(commands)
     return top
+
+
+def _go_where_it_runs(options: argparse.Namespace) -> None:
+    """Go on with a job in the environment of its calculator, if that is another one."""
+    if "settings" not in options:
+        return
+    from seiflow.calculators.environments import enter
+    from seiflow.calculators.recipes import CalculatorRecipe
+    from seiflow.shelves import load_recipe
+
+    enter(load_recipe(options.calculator, CalculatorRecipe), options.arguments)
 
 
 def _people(commands: "Commands") -> None:

@@ -1,7 +1,7 @@
 """Reference forces: displaced crystals with energies and forces by a trusted calculator, kept as extended XYZ.
 
 One file holds one phase and one calculator, ``references/forces/PHASE-CALCULATOR.extxyz``, in a folder of the user's own or of
-the package. Its first structure is the relaxed crystal and says how all of it was made.
+the package. Its first structure is the crystal at rest and says how all of it was made.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ FOLDER = Path("references") / "forces"
 """Below a library, or beside the package."""
 
 LEAST = 3
-"""Structures: the relaxed crystal and two displaced ones, without which no error can be told."""
+"""Structures: the crystal at rest and two displaced ones, without which no error can be told."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class ReferenceForces:
 
     Attributes:
         calculator: What they were computed with.
-        relaxed: The crystal at rest.
+        rest: The crystal that was displaced.
         displaced: The others.
         ways: How each of them was displaced, in words.
     """
 
     calculator: str
-    relaxed: "Atoms"
+    rest: "Atoms"
     displaced: "tuple[Atoms, ...]"
     ways: tuple[str, ...]
 
     def require(self, phase: PhaseRecipe, calculator: str, path: Path) -> None:
         """Refuse forces of another phase or by another calculator than the name of their file promises."""
-        there = self.relaxed.symbols.formula.reduce()[0].format("hill")
+        there = self.rest.symbols.formula.reduce()[0].format("hill")
         wanted = Formula(phase.formula).reduce()[0].format("hill")
         if (there, self.calculator) != (wanted, calculator):
             message = f"{path}: holds forces of {there} by {self.calculator}, not of {wanted} by {calculator}. Make them anew."

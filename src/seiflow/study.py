@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seiflow.calculators.environments import conda_problem
 from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem
 from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
@@ -144,14 +145,18 @@ class Study:
         data: What the YAML file holds.
         where: What messages call the file.
         lines: Line of each key of the file, for messages.
+        conda: Whether Snakemake's conda brings the environments of calculators that have their own.
 
     Raises:
         StudyError: listing all mistakes.
     """
 
-    def __init__(self, data: object, where: str = "study", lines: Mapping[Location, int] | None = None) -> None:
+    def __init__(
+        self, data: object, where: str = "study", lines: Mapping[Location, int] | None = None, *, conda: bool = False
+    ) -> None:
         """Check the data."""
         self._where = where
+        self._conda = conda
         self._lines = lines or {}
         self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
@@ -244,7 +249,9 @@ class Study:
             structures = yield from _get_all((*place, "structures"), block.structures, self.structures)
             calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
-                yield from _calculator_problems(place, calculator, block)
+                yield from _calculator_problems(place, calculator, block, conda=self._conda)
+                problem = conda_problem(calculator, self.folders) if self._conda else None
+                yield from [_at((*place, "calculators"), problem)] if problem else []
                 yield from self._chain_problems(place, calculator, structures)
             settings = block.settings or self.config.settings
             for structure in structures:
@@ -364,8 +371,8 @@ def _at(location: Location, text: str) -> Problem:
     return location, f"{'.'.join(map(str, location))}: {text}"
 
 
-def _calculator_problems(place: Location, calculator: CalculatorRecipe, block: Calculation) -> Iterator[Problem]:
-    problem = installation_problem(calculator)
+def _calculator_problems(place: Location, calculator: CalculatorRecipe, block: Calculation, *, conda: bool) -> Iterator[Problem]:
+    problem = installation_problem(calculator, conda=conda)
     if problem:
         yield _at((*place, "calculators"), problem)
     problem = charged_cells_problem(calculator) if "charged_defects" in block.properties else None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from seiflow.calculators.environments import conda_file
 from seiflow.documents import lines_of, problems_of
 from seiflow.errors import InputError, StudyError
 from seiflow.records import read_record, write_text
@@ -95,6 +96,12 @@ class Plan:
         """Return the MPI processes of one job."""
         return self.study.calculators.get(wildcards.calculator).processes
 
+    def environment(self, wildcards: Wildcards) -> str:
+        """Return the file of the conda environment of a job: one in ``envs`` of the user's folders, or relative to the rules."""
+        name = self.study.calculators.get(wildcards.calculator).environment or "seiflow"
+        own = conda_file(name, self.study.folders)
+        return str(own.absolute()) if own else f"../envs/{name}.yml"
+
     def phase_files(self, wildcards: Wildcards) -> list[str]:
         """Return the recipes of the phases that a structure is made of; none for a phase."""
         recipe = self._recipe(wildcards)
@@ -173,14 +180,15 @@ class Plan:
         return self.study.structures.get(wildcards.structure)
 
 
-def plan(config: Mapping[str, Any], files: Sequence[str]) -> Plan:
+def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = False) -> Plan:
     """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback.
 
-    Jobs learn from the environment where finished steps are kept, so that another folder makes no job outdated.
+    Jobs learn from the environment where finished steps are kept, so that another folder makes no job outdated. With conda
+    Snakemake brings the environments of calculators that have their own, and nobody need make them beforehand.
     """
     try:
         lines = lines_of(Path(files[0])) if len(files) == 1 and Path(files[0]).is_file() else None
-        made = Plan(Study(dict(config), ", ".join(files) or "study", lines))
+        made = Plan(Study(dict(config), ", ".join(files) or "study", lines, conda=with_conda))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
         raise SystemExit(1) from None

@@ -14,7 +14,7 @@ rule boundary:
     benchmark:
         f"{PAIR}/logs/boundary.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,

@@ -1,6 +1,11 @@
 from seiflow.workflow import names_in, plan, site_names, sites_of_hop
 
-PLAN = plan(config, [str(file) for file in workflow.configfiles])
+DEPLOYMENT = getattr(workflow.deployment_settings, "deployment_method", ())
+PLAN = plan(
+    config,
+    [str(file) for file in workflow.configfiles],
+    with_conda="CONDA" in {method.name for method in DEPLOYMENT},
+)
 RESULTS = PLAN.results
 PAIR = f"{RESULTS}/{{structure}}/{{calculator}}"
 

@@ -11,7 +11,7 @@ rule elasticity:
     benchmark:
         f"{PAIR}/logs/elasticity.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -36,7 +36,7 @@ rule phonons:
     benchmark:
         f"{PAIR}/logs/phonons.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -61,7 +61,7 @@ rule softness:
     benchmark:
         f"{PAIR}/logs/softness.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -87,7 +87,7 @@ rule defects:
     benchmark:
         f"{PAIR}/logs/defects.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -113,7 +113,7 @@ rule charged_defects:
     benchmark:
         f"{PAIR}/logs/charged_defects.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,

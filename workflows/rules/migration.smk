@@ -8,7 +8,7 @@ checkpoint hops:
     log:
         f"{PAIR}/logs/hops.log",
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: 1
     params:
         settings=PLAN.settings("migration"),
@@ -33,7 +33,7 @@ rule vacancy:
     benchmark:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -63,7 +63,7 @@ rule hop:
         f"{PAIR}/logs/{{hop}}.tsv"
     priority: 10
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -89,7 +89,7 @@ rule barrier_check:
     benchmark:
         f"{PAIR}/logs/barrier_check.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -117,7 +117,7 @@ rule interstitial_migration:
         f"{PAIR}/logs/interstitial_migration.tsv"
     priority: 10
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -144,7 +144,7 @@ rule migration:
     wildcard_constraints:
         structure=PLAN.pattern(phases=True),
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: 1
     params:
         settings=PLAN.settings("migration"),
@@ -175,7 +175,7 @@ rule paths:
         structure=PLAN.pattern(phases=False),
     priority: 10
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,

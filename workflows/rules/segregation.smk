@@ -9,7 +9,7 @@ checkpoint sites:
     log:
         f"{PAIR}/logs/sites.log",
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: 1
     params:
         settings=PLAN.settings("segregation"),
@@ -34,7 +34,7 @@ rule site_defect:
     benchmark:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -63,7 +63,7 @@ rule segregation:
     benchmark:
         f"{PAIR}/logs/segregation.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,

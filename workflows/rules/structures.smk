@@ -29,7 +29,7 @@ rule register:
     benchmark:
         f"{PAIR}/logs/registry.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,
@@ -57,7 +57,7 @@ rule relax:
     benchmark:
         f"{PAIR}/logs/relaxation.tsv"
     conda:
-        "../envs/seiflow.yml"
+        PLAN.environment
     threads: PLAN.processes
     resources:
         mem_mb=PLAN.memory,

@@ -138,8 +138,9 @@ def cp2k(
     basis_files: Sequence[str] = ("BASIS_MOLOPT",),
     potential: Mapping[str, str],
     potential_file: str = "GTH_POTENTIALS",
-    cutoff_ev: float = 7500.0,
-    relative_cutoff_ev: float = 750.0,
+    cutoff_ev: float = 8000.0,
+    relative_cutoff_ev: float = 800.0,
+    integral_tolerance: float = 1e-10,
     kpoint_length: float = 8.0,
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
@@ -165,7 +166,8 @@ def cp2k(
         potential: Name of the pseudopotential of each element.
         potential_file: File in the folder that holds them.
         cutoff_ev: Of the plane waves on the finest grid.
-        relative_cutoff_ev: Of the grid that a Gaussian of unit width is put on.
+        relative_cutoff_ev: Of the grid that a Gaussian of unit exponent is put on.
+        integral_tolerance: Integrals below it are left out (EPS_DEFAULT).
         kpoint_length: The mesh along a reciprocal vector has this length over the distance of the lattice planes as its number of
             points, rounded, Γ among them; Å.
         metals: Elements; what consists of them alone is a metal.
@@ -196,6 +198,7 @@ def cp2k(
         potential_file=potential_file,
         cutoff_ev=cutoff_ev,
         relative_cutoff_ev=relative_cutoff_ev,
+        integral_tolerance=integral_tolerance,
         kpoint_length=kpoint_length,
         metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,

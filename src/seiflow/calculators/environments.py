@@ -12,14 +12,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from seiflow.calculators.machine import VARIABLE as MACHINE
 from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.errors import CalculatorError
+from seiflow.shelves import data_folder
 
 VARIABLE = "SEIFLOW_ENVIRONMENT"
 """Environment variable that names the environment which a process was sent to."""
+
+WITH_THE_RULES = data_folder("calculators").parent / "workflows" / "envs"
+"""Files of the conda environments that come with seiflow."""
 
 SECONDS_TO_ANSWER = 300
 """A cold file system may need long to load a package."""
@@ -70,11 +75,26 @@ def how_to_make(recipe: CalculatorRecipe) -> str:
     name = recipe.environment
     install = f"FOLDER/bin/pip install 'seiflow[{recipe.extra}]'" if recipe.extra else "install seiflow and the package there"
     return (
-        f"it needs an environment of its own, {name}. Make it: make environment NAME={name} in a clone, or python3 -m venv FOLDER; "
-        f"FOLDER/bin/pip install torch==2.13.0; {install}. Then name its interpreter in a machine file "
+        f"it needs an environment of its own, {name}. Make it: make environment NAME={name} in a clone, or python3 -m venv "
+        f"FOLDER; FOLDER/bin/pip install torch==2.13.0; {install}. Then name its interpreter in a machine file "
         f"(pythons: {{{name}: FOLDER/bin/python}}; the key machine of the study or the environment variable {MACHINE} names it). "
         "Or let Snakemake make it: --sdm conda"
     )
+
+
+def conda_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a conda environment in the user's own folders; None if there is none."""
+    return next((path for path in (folder / "envs" / f"{name}.yml" for folder in folders) if path.is_file()), None)
+
+
+def conda_problem(recipe: CalculatorRecipe, folders: Sequence[Path]) -> str | None:
+    """Return why conda cannot make the environment of a recipe; None if it can."""
+    name = recipe.environment
+    if name is None or conda_file(name, folders) or (WITH_THE_RULES / f"{name}.yml").is_file():
+        return None
+    if not WITH_THE_RULES.is_dir():
+        return None  # an installed package, whose rules lie elsewhere
+    return f"calculator {recipe.name}: conda knows no environment {name}; write envs/{name}.yml in a folder listed under library"
 
 
 def answer() -> None:

@@ -188,7 +188,7 @@ def espresso(
     diagonalization: str = "david",
     charge: int = 0,
     socket: bool = True,
-    restart_strain: float = 0.005,
+    restart_strain: float = 0.0,
 ) -> EspressoCalculator:
     """Return a calculator that asks pw.x.
 

@@ -32,11 +32,13 @@ def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 
     Raises:
         CalculatorError: if its package is missing (with the command that installs it), it cannot be made, or it knows no charge.
     """
-    problem = _package_problem(recipe) if fetch else installation_problem(recipe)
+    problem = _package_problem(recipe) or (None if fetch else _weights_problem(recipe, recipe.weights))
     problem = problem or (charge_problem(recipe) if charge else None)
     if problem:
         raise CalculatorError(problem)
     arguments = recipe.arguments | _machine_arguments(recipe, processes) | ({"charge": charge} if charge else {})
+    if fetch and "device" in arguments:
+        arguments["device"] = "cpu"  # where there is internet there is often no graphics card
     if not recipe.remedies:
         return _made(recipe, arguments)
     from seiflow.calculators.remedies import Persevering

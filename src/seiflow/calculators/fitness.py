@@ -88,23 +88,20 @@ def write_study(
         raise CalculatorError(message)
     chosen = SoftnessSettings() if reference is None else SoftnessSettings(reference=reference)
     problems = {phase: missing_reference(folders, phase, chosen.reference) for phase in covered}
-    blocks = [_block(phase, recipe, folders, softness=problems[phase] is None) for phase in covered]
     shelf = structure_shelf(folders)
     planes = [name for name in boundaries if set(phases_of(shelf.get(name))) <= set(covered)]
-    blocks += [{"structures": planes, "calculators": [calculator], "properties": ["boundary"]}] if planes else []
+    blocks = [_block([phase], calculator, _properties(phase, folders, softness=problems[phase] is None)) for phase in covered]
+    blocks += [_block(planes, calculator, ["boundary"])] if planes else []
     study = {
         "title": f"Fitness of {calculator}",
         "library": [str(path.absolute()) for path in folders],
         "calculations": blocks,
         "settings": SETTINGS | ({"softness": chosen.model_dump()} if reference else {}),
     }
-    left_out = [f"{name}: calculator {calculator} does not cover it" for name in (*phases, *boundaries)]
-    left_out = [text for text in left_out if text.partition(":")[0] not in (*covered, *planes)]
-    file = folder / "study.yaml"
-    text = yaml.safe_dump(study, sort_keys=False)
-    if not file.is_file() or file.read_text(encoding="utf-8") != text:
-        write_text(file, text)
-    return FitnessStudy(calculator, file, (*left_out, *(problem for problem in problems.values() if problem)))
+    _write_if_new(folder / "study.yaml", yaml.safe_dump(study, sort_keys=False))
+    left_out = [f"{name}: calculator {calculator} does not cover it" for name in phases if name not in covered]
+    left_out += [f"{name}: not all of its phases are tested with {calculator}" for name in boundaries if name not in planes]
+    return FitnessStudy(calculator, folder / "study.yaml", (*left_out, *filter(None, problems.values())))
 
 
 def _covered(recipe: CalculatorRecipe, phases: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -112,10 +109,18 @@ def _covered(recipe: CalculatorRecipe, phases: Sequence[str], folders: Sequence[
     return [name for name in phases if not uncovered(recipe, shelf.get(name).charges)]
 
 
-def _block(phase: str, recipe: CalculatorRecipe, folders: Sequence[Path], *, softness: bool) -> dict[str, list[str]]:
+def _block(structures: list[str], calculator: str, properties: list[str]) -> dict[str, list[str]]:
+    return {"structures": structures, "calculators": [calculator], "properties": properties}
+
+
+def _properties(phase: str, folders: Sequence[Path], *, softness: bool) -> list[str]:
     moves = phase_shelf(folders).get(phase).mobile is not None
-    properties = ["elasticity", *(["migration"] if moves else []), "phonons", *(["softness"] if softness else [])]
-    return {"structures": [phase], "calculators": [recipe.name], "properties": properties}
+    return ["elasticity", *(["migration"] if moves else []), "phonons", *(["softness"] if softness else [])]
+
+
+def _write_if_new(file: Path, text: str) -> None:
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_text(file, text)
 
 
 def run_study(study: FitnessStudy, cores: int) -> bool:

@@ -42,13 +42,16 @@ def add_to(group: "Commands") -> None:
 
 
 def _forces(options: argparse.Namespace) -> None:
+    from seiflow.calculators.environments import enter
     from seiflow.calculators.recipes import calculator_shelf
     from seiflow.jobs.reference_forces import reference_forces
     from seiflow.reference_forces import FOLDER, file_name
     from seiflow.shelves import phase_shelf
 
     phase = phase_shelf(options.library).path(options.phase)
-    calculator = calculator_shelf(options.library).path(options.name)
+    shelf = calculator_shelf(options.library)
+    calculator = shelf.path(options.name)
+    enter(shelf.get(options.name), options.arguments)
     output: Path = options.file or FOLDER / file_name(options.phase, options.name)
     if output.suffix != ".extxyz":
         message = f"{output}: reference forces are kept as extended XYZ; name the file .extxyz"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import gpaw_data
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes, compare_atoms
-from ase.units import Ha
 from gpaw import KohnShamConvergenceError, setup_paths
 from gpaw.new.ase_interface import GPAW
 from gpaw.new.symmetry import SymmetryBrokenError
@@ -24,6 +23,10 @@ from seiflow.errors import UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+CUTOFF_CHANGE = 0.03
+"""By which part the cut-off is raised and lowered to see how the energy changes with it."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,10 @@ class GpawSettings:
     dipole: bool
     charge: int
 
-    @property
-    def representation(self) -> dict[str, object]:
-        """What wave functions and density are made of, as GPAW's parameters."""
+    def representation(self, cutoff_ev: float) -> dict[str, object]:
+        """Return what wave functions and density are made of, as GPAW's parameters."""
         if self.basis is None:
-            return {"mode": {"name": "pw", "ecut": self.cutoff_ev}}
+            return {"mode": {"name": "pw", "ecut": cutoff_ev}}
         return {"mode": {"name": "lcao"}, "basis": self.basis, "h": self.grid_angstrom}
 
 
@@ -63,6 +65,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._settings = settings
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
+        self._slopes: dict[str, float] = {}
 
     def calculate(
         self,
@@ -92,18 +95,18 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         structure = self._prepared(atoms)
         last = self._solved
         if last is None or set(compare_atoms(last, structure)) - {"positions"}:
-            self._solver = self._made(structure)
-        try:
-            self._run(structure, wanted)
-        except SymmetryBrokenError:
-            self._solver = self._made(structure)
-            self._run(structure, wanted)
-        self._solved = structure
-
-    def _run(self, structure: "Atoms", wanted: list[str]) -> None:
+            self._solver = self._made(structure, self._settings.cutoff_ev)
         self._solved = None
         try:
-            self._solver.calculate(structure, wanted, all_changes)
+            self._run(self._solver, structure, wanted)
+        except SymmetryBrokenError:
+            self._solver = self._made(structure, self._settings.cutoff_ev)
+            self._run(self._solver, structure, wanted)
+        self._solved = structure
+
+    def _run(self, solver: "Calculator", structure: "Atoms", wanted: list[str]) -> None:
+        try:
+            solver.calculate(structure, wanted, all_changes)
         except KohnShamConvergenceError as error:
             what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
             message = f"{what}: the density did not become self-consistent in {self._settings.iterations} iterations"
@@ -123,14 +126,14 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
     def _is_metal(self, atoms: "Atoms") -> bool:
         return set(atoms.symbols) <= self._settings.metals
 
-    def _made(self, structure: "Atoms") -> "Calculator":
+    def _made(self, structure: "Atoms", cutoff_ev: float) -> "Calculator":
         settings = self._settings
         spacings = 1 / np.linalg.norm(np.linalg.inv(structure.cell.array), axis=0)
         length = settings.metal_kpoint_length if self._is_metal(structure) else settings.kpoint_length
         mesh = np.where(structure.pbc, np.maximum(1, np.rint(length / spacings)), 1).astype(int)
         dipole = settings.dipole and not structure.pbc.all()
         return GPAW(
-            **settings.representation,
+            **settings.representation(cutoff_ev),
             xc=settings.functional,
             kpts={"size": mesh.tolist(), "gamma": True},
             occupations={"name": "fermi-dirac", "width": settings.smearing_ev},
@@ -143,11 +146,25 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         )
 
     def _basis_stress(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """Return what the stress at a fixed set of plane waves lacks to that at a fixed cut-off, Voigt, eV/Å³."""
-        cutoff = self._settings.cutoff_ev / Ha
-        slope = self._solver.dft.setups.estimate_dedecut(cutoff)
-        pressure = 2 / 3 * cutoff * slope * Ha / self.atoms.get_volume()
+        """Return what the stress at a fixed set of plane waves lacks to that at a fixed cut-off, Voigt, eV/Å³.
+
+        How the energy falls with the cut-off is measured once for each composition, at two cut-offs near its own. GPAW's own
+        estimate from free atoms is off by up to the stress itself.
+        """
+        formula = self.atoms.symbols.formula.reduce()[0].format()
+        if formula not in self._slopes:
+            self._slopes[formula] = self._energy_slope(self._prepared(self.atoms)) / len(self.atoms)
+        pressure = 2 / 3 * self._settings.cutoff_ev * self._slopes[formula] * len(self.atoms) / self.atoms.get_volume()
         return np.array([pressure] * 3 + [0.0] * 3)
+
+    def _energy_slope(self, structure: "Atoms") -> float:
+        """Return the derivative of the energy by the cut-off."""
+        energies = []
+        for change in (CUTOFF_CHANGE, -CUTOFF_CHANGE):
+            solver = self._made(structure, self._settings.cutoff_ev * (1 + change))
+            self._run(solver, structure, ["energy"])
+            energies.append(float(solver.results["energy"]))
+        return (energies[0] - energies[1]) / (2 * CUTOFF_CHANGE * self._settings.cutoff_ev)
 
 
 def gpaw(

@@ -26,9 +26,7 @@ class FrugalMatterSimCalculator(MatterSimCalculator):  # type: ignore[misc] # th
         super().calculate(atoms, properties, system_changes)
 
 
-def mattersim(
-    *, model: str, device: str = "cpu", precision: str = "float32", threads: int = 1
-) -> FrugalMatterSimCalculator:
+def mattersim(*, model: str, device: str = "cpu", precision: str = "float32", threads: int = 1) -> FrugalMatterSimCalculator:
     """Return a MatterSim calculator.
 
     Args:

@@ -25,19 +25,22 @@ if TYPE_CHECKING:
 class FrugalORBCalculator(ORBCalculator):  # type: ignore[misc] # the base class is untyped
     """The calculator of the orb-models package without stress unless it is asked for."""
 
+    implemented_properties: list[str]
+
     def calculate(
         self, atoms: "Atoms | None" = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
     ) -> None:
         """Fill ``results`` with energy and forces, and with the stress if it is among ``properties``."""
-        every = self.implemented_properties
-        if self.conservative and "stress" not in (properties or []):
-            self.model.has_stress = False
-            self.implemented_properties = [name for name in every if "stress" not in name]
+        if not self.conservative or "stress" in (properties or []):
+            super().calculate(atoms, properties, system_changes)
+            return
+        every, stress = self.implemented_properties, self.model.has_stress
+        self.implemented_properties = [name for name in every if "stress" not in name]
+        self.model.has_stress = False
         try:
             super().calculate(atoms, properties, system_changes)
         finally:
-            self.model.has_stress = self.conservative
-            self.implemented_properties = every
+            self.implemented_properties, self.model.has_stress = every, stress
 
 
 def orb(*, model: str, weights: str, device: str = "cpu", precision: str = "float64", threads: int = 1) -> FrugalORBCalculator:

@@ -87,7 +87,7 @@ def softness(task: Task, reference: Path) -> None:
     found = read_reference_forces(reference)
     (phase,) = task.phases
     found.require(phase, task.settings.softness.reference, reference)
-    step.finish(compute(found, task.engine, stress=task.calculator.stress))
+    step.finish(compute(found, task.engine))
 
 
 def defects(task: Task, relaxed: Path, reservoir: Path | None = None) -> None:

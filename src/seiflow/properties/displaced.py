@@ -38,7 +38,7 @@ LARGEST_CELL = 16
 """Atoms; a crystal whose conventional cell holds more is taken in its primitive cell."""
 
 TYPICAL = 1 + COPIES * len(AMPLITUDES) + 2
-"""Structures of one crystal, as relaxed, displaced and pushed."""
+"""Structures of one crystal: at rest, displaced, pushed."""
 
 HORIZON = 6.0
 """Å; the nearest site of the mobile species is sought as far as this."""
@@ -61,7 +61,7 @@ def small_cell(crystal: "Atoms") -> "Atoms":
 
 
 def displaced(crystal: "Atoms", recipe: "PhaseRecipe", seed: int) -> list[Displaced]:
-    """Return the displaced copies of a relaxed crystal; equal seeds give equal copies."""
+    """Return the displaced copies of a crystal at rest; equal seeds give equal copies."""
     random = np.random.default_rng(seed)
     found = [
         Displaced(shaken(crystal, recipe, amplitude, random), f"all ions by {amplitude:g} Å, {copy}")

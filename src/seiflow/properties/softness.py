@@ -3,10 +3,9 @@
 The force scale is the slope through the origin of the potential's forces on the reference's, by least squares over all components
 in all displaced structures: B. Deng et al., npj Comput. Mater. 11, 9 (2025), doi 10.1038/s41524-024-01500-6, who find universal
 potentials below one throughout. Its standard error is a jack-knife over the structures, because forces within one are not
-independent. The structures are those of the reference, also its cell: a potential with another lattice constant is compared
-where the reference is at rest.
+independent. The structures are those of the reference, also their cell, whatever lattice constant the potential has itself.
 
-The energy scale is the same slope for the energies above that of the relaxed crystal. If a potential were the reference times a
+The energy scale is the same slope for the energies above that of the crystal at rest. If a potential were the reference times a
 number, both scales would be that number.
 """
 
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.units import GPa
 
 from seiflow.errors import PhysicsError
 
@@ -31,9 +29,6 @@ CLOSE = 0.95
 
 UNSURE = 0.05
 """Standard error of the force scale above which a warning is given."""
-
-LARGEST_STRESS_GPA = 2.0
-"""In the cell of the reference; a potential that has more has another lattice constant, by 1 % at a bulk modulus of 70 GPa."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +66,9 @@ class Softness:
         force_rms_ev_per_angstrom: Root mean square of the difference of a component.
         reference_force_rms_ev_per_angstrom: The same of the reference's forces themselves, to see it against.
         force_correlation: Of the components.
-        reference_cell_stress_gpa: Largest component of the calculator's stress in the relaxed crystal of the reference; None if
-            it gives none.
-        energy_scale: Slope through the origin of the energies above the relaxed crystal on those of the reference.
+        energy_scale: Slope through the origin of the energies above the crystal at rest on those of the reference.
         species: The same for each species.
-        frames: The same for each structure; energies are above the relaxed crystal, per cell.
+        frames: The same for each structure; energies are above the crystal at rest, per cell.
         warnings: What a reader of the numbers should know.
     """
 
@@ -87,33 +80,25 @@ class Softness:
     force_rms_ev_per_angstrom: float
     reference_force_rms_ev_per_angstrom: float
     force_correlation: float
-    reference_cell_stress_gpa: float | None
     energy_scale: float
     species: tuple[SpeciesSoftness, ...]
     frames: tuple[FrameSoftness, ...]
     warnings: tuple[str, ...]
 
 
-def softness(reference: "ReferenceForces", engine: "Engine", *, stress: bool = True) -> Softness:
-    """Return how the forces of a calculator compare with reference forces on the same structures.
-
-    Args:
-        reference: The structures and their forces.
-        engine: Evaluates them.
-        stress: Whether its calculator gives a stress, by which a lattice of another size shows.
-    """
+def softness(reference: "ReferenceForces", engine: "Engine") -> Softness:
+    """Return how the forces of a calculator compare with reference forces on the same structures."""
     frames = reference.displaced
     known = [np.asarray(frame.get_forces()) for frame in frames]
-    at_rest = engine.evaluate(reference.relaxed, stress=stress)
+    at_rest = engine.evaluate(reference.rest).energy
     found, energies = [], []
     for number, frame in enumerate(frames, start=1):
         engine.report(f"softness: structure {number} of {len(frames)}, {len(frame)} atoms")
         evaluation = engine.evaluate(frame)
         found.append(evaluation.forces)
-        energies.append(evaluation.energy - at_rest.energy)
-    heights = [frame.get_potential_energy() - reference.relaxed.get_potential_energy() for frame in frames]
-    largest = None if at_rest.stress is None else float(np.abs(at_rest.stress).max()) / GPa
-    return reduce(reference, known, found, heights, energies, largest)
+        energies.append(evaluation.energy - at_rest)
+    heights = [frame.get_potential_energy() - reference.rest.get_potential_energy() for frame in frames]
+    return reduce(reference, known, found, heights, energies)
 
 
 def reduce(
@@ -122,7 +107,6 @@ def reduce(
     found: "Sequence[NDArray[np.float64]]",
     heights: Sequence[float],
     energies: Sequence[float],
-    stress_gpa: float | None,
 ) -> Softness:
     """Return what follows from forces and energies of the reference and of the calculator in each displaced structure.
 
@@ -130,9 +114,8 @@ def reduce(
         reference: The structures.
         known: Reference forces, n × 3 for each structure, eV/Å.
         found: Forces of the calculator.
-        heights: Reference energies above the relaxed crystal, eV.
+        heights: Reference energies above the crystal at rest, eV.
         energies: The same of the calculator.
-        stress_gpa: Largest component of its stress in the relaxed crystal, if it gives one.
     """
     x, y = np.concatenate(known).ravel(), np.concatenate(found).ravel()
     scale, error = slope(x, y), jackknife(known, found)
@@ -146,14 +129,13 @@ def reduce(
         force_rms_ev_per_angstrom=_rms(y - x),
         reference_force_rms_ev_per_angstrom=_rms(x),
         force_correlation=correlation,
-        reference_cell_stress_gpa=stress_gpa,
         energy_scale=slope(np.array(heights), np.array(energies)),
         species=_by_species(reference.displaced, known, found),
         frames=tuple(
             FrameSoftness(how, slope(one, other), _rms(other - one), float(np.linalg.norm(one, axis=1).max()), energy, height)
             for how, one, other, energy, height in zip(reference.ways, known, found, energies, heights, strict=True)
         ),
-        warnings=_warnings(error, correlation, stress_gpa),
+        warnings=_warnings(error, correlation),
     )
 
 
@@ -196,7 +178,7 @@ def _by_species(
     )
 
 
-def _warnings(error: float, correlation: float, stress_gpa: float | None) -> tuple[str, ...]:
+def _warnings(error: float, correlation: float) -> tuple[str, ...]:
     found = []
     if correlation < CLOSE:
         found.append(
@@ -205,9 +187,4 @@ def _warnings(error: float, correlation: float, stress_gpa: float | None) -> tup
         )
     if error > UNSURE:
         found.append(f"the force scale is known to {error:.2f} only: it differs from structure to structure")
-    if stress_gpa is not None and stress_gpa > LARGEST_STRESS_GPA:
-        found.append(
-            f"a stress of {stress_gpa:.1f} GPa in the cell of the reference: the calculator has another lattice constant, "
-            "and a part of the force scale comes from that"
-        )
     return tuple(found)

@@ -43,7 +43,7 @@ def verdict(calculator: str, measured: Mapping[str, Fitness]) -> str:
     """
     good = [_ratio(group, found) for group, found in measured.items() if _trusted(group, found)]
     bad = [_ratio(group, found) for group, found in measured.items() if not _trusted(group, found)]
-    parts = [f"good for {', '.join(good)}"] if good else []
+    parts = [f"trusted for {', '.join(good)}"] if good else []
     parts += [f"not for {', '.join(bad)}"] if bad else []
     return f"{calculator}: {'; '.join(parts)}." if parts else f"{calculator}: nothing computed has a published value beside it."
 
@@ -172,7 +172,7 @@ what was computed before. `seiflow calculators test NAME` tests one, also one of
 by which [references/](../references/README.md) tells their sources; *recalled* ones were quoted from memory."""
 
 TRUST = """\
-Good: every ratio of computed to published values within 15 % of one, for lattice constants 2 %; the mean ratio and its range
+Trusted: every ratio of computed to published values within 15 % of one, for lattice constants 2 %; the mean ratio and its range
 follow. These sentences are worked out from the numbers below and know no more than they."""
 
 RATIOS = """\

@@ -49,7 +49,6 @@ class Softness(Record):
     force_rms_ev_per_angstrom: float
     reference_force_rms_ev_per_angstrom: float
     force_correlation: float
-    reference_cell_stress_gpa: float | None
     energy_scale: float
     species: tuple[SpeciesSoftness, ...]
     frames: tuple[FrameSoftness, ...]

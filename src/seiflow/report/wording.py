@@ -91,7 +91,6 @@ LABELS = {
     "largest_reference_force_ev_per_angstrom": "Largest force, reference,",
     "force_correlation": "Forces, correlation",
     "energy_scale": "Energy scale",
-    "reference_cell_stress_gpa": "Stress in reference's cell",
     "heat_capacity_300k_j_per_mol_k": "Heat capacity Cv(300 K)",
     "max_frequency_thz": "Highest frequency",
     "frenkel_energy_ev": "Frenkel pair, apart",
