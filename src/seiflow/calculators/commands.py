@@ -80,10 +80,10 @@ def _digests(recipe: "CalculatorRecipe") -> dict[str, str]:
 
     try:
         return weight_digests(recipe)
-    except FileNotFoundError as error:
+    except CalculatorError as error:
         message = (
-            f"calculator {recipe.name}: its package has loaded the model but keeps it elsewhere ({error}); correct weights in a "
-            "recipe of your own, or the variable by which the package's folder was moved, such as XDG_CACHE_HOME"
+            f"calculator {recipe.name}: its package has the model but keeps it elsewhere than {', '.join(recipe.weights)}: "
+            "correct weights in a recipe of your own, or the variable that has moved the package's folder, such as XDG_CACHE_HOME"
         )
         raise CalculatorError(message) from error
 

@@ -30,7 +30,7 @@ from ase.units import Ry, create_units
 from seiflow.calculators.espresso_driver import Driver, Results
 from seiflow.calculators.espresso_input import EspressoSettings
 from seiflow.calculators.espresso_input import pseudopotentials as read
-from seiflow.calculators.espresso_output import at_zero_width, iterations, problem
+from seiflow.calculators.espresso_output import at_zero_width, iterations, problem, words
 from seiflow.calculators.processes import TiedProgram, told_last
 from seiflow.errors import CalculatorError
 
@@ -47,10 +47,10 @@ FOLDER = "seiflow-pw-"
 class TiedProfile(EspressoProfile):  # type: ignore[misc] # the base class is untyped
     """How ASE starts one pw.x for one structure, tied to this process."""
 
-    def run(self, directory: Path, inputfile: str, outputfile: str, errorfile: str | None = None, append: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - as ASE calls it
+    def run(self, directory: Path, inputfile: str, outputfile: str, errorfile: str, append: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - as ASE calls it
         """Wait for pw.x; what became of it is for the reader of its output to say."""
-        with (directory / outputfile).open("w", encoding="utf-8") as output:
-            TiedProgram(f"{self.command} -in {inputfile}", directory, output=output, errors=output).wait()
+        with (directory / outputfile).open("w") as output, (directory / errorfile).open("w") as errors:
+            TiedProgram(f"{self.command} -in {inputfile}", directory, output=output, errors=errors).wait()
 
 
 class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
@@ -124,7 +124,7 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
             folder = Path(name)
             espresso = self._written(folder, structure, moving=False, stress=stress)
             espresso.template.execute(folder, espresso.profile)
-            printed = (folder / espresso.template.outputname).read_text(encoding="utf-8", errors="replace")
+            printed = words(folder / espresso.template.outputname, folder / espresso.template.errorname)
             if problem(structure, self._settings.charge, printed):
                 return {}, printed
             found = espresso.template.read_results(folder)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase.calculators.socketio import IPIProtocol, SocketServer
+from ase.calculators.socketio import IPIProtocol, SocketServer, actualunixsocketname
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import Bohr, Ha
 
-from seiflow.calculators.espresso_output import ended
+from seiflow.calculators.espresso_output import ended, words
 from seiflow.calculators.kpoints import Mesh
 from seiflow.calculators.processes import TiedProgram
 from seiflow.structures.space_group import SYMMETRY_TOLERANCE, operations, permutation
@@ -44,8 +44,6 @@ MOVED = 1e-5
 
 SECONDS_TO_PRINT = 20.0
 """What is printed may pass through mpirun, so it may come later than what goes through the socket."""
-
-OUTPUT = "pw.out"
 
 
 class Symmetry:
@@ -142,6 +140,7 @@ class Server(SocketServer):  # type: ignore[misc] # the base class is untyped
     def __init__(self, name: str, *, telling: bool, moving: bool) -> None:
         """Listen at a Unix socket."""
         super().__init__(unixsocket=name)
+        self._name = Path(actualunixsocketname(name))
         self._telling = telling
         self._moving = moving
 
@@ -149,12 +148,20 @@ class Server(SocketServer):  # type: ignore[misc] # the base class is untyped
         """Return energy, forces and virial; the virial may be missing if no stress is wanted."""
         if self.protocol is None:
             self._accept()
+            self._name.unlink()  # of no more use, and nobody would do it if this process were killed
             if self._telling:
                 self.protocol = Telling(self.clientsocket, moving=self._moving)
         if isinstance(self.protocol, Telling):
             self.protocol.stress = stress
         found: dict[str, Any] = self.calculate(atoms)
         return found
+
+    def end(self) -> None:
+        """Stop listening, after the program has ended."""
+        self._name.touch()  # ASE removes it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a program which was ended did not end by itself
+            self.close()
 
 
 class Driver:
@@ -179,12 +186,12 @@ class Driver:
         self._mesh = mesh
         self._first = structure.copy()
         self._symmetry = Symmetry(structure)
-        self._output = folder / OUTPUT
+        self._output, self._errors = folder / "pw.out", folder / "pw.err"
         self._read = 0
+        line = f"{command} -in {write(folder)} --ipi {name}:UNIX"
         self._server = Server(name, telling=telling, moving=moving)
-        with self._output.open("w", encoding="utf-8") as output:
-            line = f"{command} -in {write(folder)} --ipi {name}:UNIX"
-            program = TiedProgram(line, folder, output=output, errors=output)
+        with self._output.open("w", encoding="utf-8") as output, self._errors.open("w", encoding="utf-8") as errors:
+            program = TiedProgram(line, folder, output=output, errors=errors)
         self._server.proc = program.process
         self.close = weakref.finalize(self, _end, program, self._server)
 
@@ -195,7 +202,7 @@ class Driver:
         """
         first = self._first
         moments = (first.get_initial_magnetic_moments(), structure.get_initial_magnetic_moments())
-        if not self.close.alive or mesh != self._mesh or not np.array_equal(first.numbers, structure.numbers):
+        if self._server.proc.poll() is not None or mesh != self._mesh or not np.array_equal(first.numbers, structure.numbers):
             return False
         strained = np.abs(np.linalg.solve(first.cell.array, structure.cell.array) - np.eye(3)).max()
         near = strained <= strain if self._moving else np.array_equal(first.cell.array, structure.cell.array)
@@ -233,13 +240,11 @@ class Driver:
     def _last_words(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._server.proc.wait(SECONDS_TO_PRINT)
-        text = self._output.read_bytes()[self._read :].decode(errors="replace")
+        text = words(self._output, self._errors, self._read)
         self.close()
         return text
 
 
 def _end(program: TiedProgram, server: Server) -> None:
     program.end()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a program which was ended did not end by itself
-        server.close()
+    server.end()

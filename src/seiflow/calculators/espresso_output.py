@@ -1,6 +1,7 @@
 """What pw.x prints: whether and how a density converged, what smearing costs, and why it stopped."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ase.units import Ry
@@ -17,6 +18,14 @@ _MISSED = "convergence NOT achieved"
 _SMEARING = re.compile(r"smearing contrib\. \(-TS\) += +(\S+) Ry")
 _DIAGONALISATION = re.compile(r"Error in routine +\w*(?:c_bands|diaghg|cholesky|orthoUwfc)|S matrix not positive definite")
 _BOX = "Error in routine"
+_TRACE = re.compile(r"#\d+ |\tat |Error termination\. Backtrace")
+
+
+def words(output: Path, errors: Path, start: int = 0) -> str:
+    """Return what pw.x printed from a byte on, and then its errors, without the addresses that Fortran adds."""
+    printed = output.read_bytes()[start:].decode(errors="replace")
+    told = [line for line in errors.read_text(encoding="utf-8", errors="replace").splitlines() if not _TRACE.match(line)]
+    return "\n".join([printed, *told])
 
 
 def iterations(printed: str) -> int:

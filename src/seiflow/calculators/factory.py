@@ -154,7 +154,14 @@ def _weights_problem(recipe: CalculatorRecipe, entries: Sequence[str]) -> str | 
 
 
 def weight_digests(recipe: CalculatorRecipe) -> dict[str, str]:
-    """Return the sha256 of every file that defines the calculator."""
+    """Return the sha256 of every file that defines the calculator.
+
+    Raises:
+        CalculatorError: if one is not there, with how to get it.
+    """
+    problem = _weights_problem(recipe, recipe.weights)
+    if problem:
+        raise CalculatorError(problem)
     return {entry: digest_file(weight_file(entry)) for entry in recipe.weights}
 
 
