@@ -228,6 +228,42 @@ def test_smeared_metal_has_the_energy_at_zero_width(make: Make) -> None:
         make(smearing_ev=0).calculate(atoms, ["energy"])
 
 
+def test_bands_of_an_insulator_may_be_filled_as_such(make: Make) -> None:
+    """Without smearing an insulator has the energy that it has with it."""
+    energies = []
+    for width in (0.05, 0.0):
+        calculator = make(smearing_ev=width)
+        calculator.calculate(oxide(), ["energy", "forces"])
+        energies.append(calculator.results["energy"])
+    assert energies[0] == pytest.approx(energies[1], abs=1e-5)
+
+
+def test_initial_moments_are_heeded(make: Make) -> None:
+    """An oxygen atom told that it has two unpaired electrons lies at least 1 eV below one that is told nothing."""
+    atoms = Atoms("O", cell=[4.5, 4.5, 4.5], pbc=True)
+    calculator = make(kpoint_length=1.0, mixing_beta=0.3)
+    energies = []
+    for moment in (0.0, 2.0):
+        atoms.set_initial_magnetic_moments([moment])
+        calculator.calculate(atoms, ["energy", "forces"])
+        energies.append(calculator.results["energy"])
+    assert calculator.processes == 2
+    assert energies[1] < energies[0] - 1
+
+
+def test_other_versions_are_asked_as_the_protocol_has_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Energies, forces and stress are those of pw.x told what to compute, if it is not known to understand that."""
+    told, asked = make(), make()
+    for atoms in (oxide(shift=0.3), oxide(shift=0.25)):
+        told.calculate(atoms, ["energy", "forces", "stress"])
+        with monkeypatch.context() as context:
+            context.setattr("seiflow.calculators.espresso.TELLING", "no version")
+            asked.calculate(atoms, ["energy", "forces", "stress"])
+        for name, tolerance in (("energy", 1e-5), ("forces", 2e-3), ("stress", 2e-4)):
+            assert told.results[name] == pytest.approx(asked.results[name], abs=tolerance)
+    assert (told.processes, asked.processes) == (1, 1)
+
+
 @pytest.mark.parametrize("socket", [True, False])
 def test_unconverged_density_is_told(make: Make, socket: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """A density that did not become self-consistent is an error, never an energy."""

@@ -299,9 +299,12 @@ def untrained_matgl(folder: Path) -> tuple[str, dict[str, object]]:
 
 def untrained_grace(folder: Path) -> tuple[str, dict[str, object]]:
     """Save an untrained GRACE of one layer."""
+    from tensorflow import config
     from tensorpotential.potentials.presets import GRACE_1LAYER_v1_24
     from tensorpotential.tensorpot import TensorPotential
 
+    config.threading.set_intra_op_parallelism_threads(1)  # cannot be changed once TensorFlow has computed something
+    config.threading.set_inter_op_parallelism_threads(1)
     size = {"rcut": 5.0, "lmax": 2, "max_order": 3, "n_rad_max": 6, "embedding_size": 8, "n_rad_base": 6, "avg_n_neigh": 30.0}
     potential = GRACE_1LAYER_v1_24(element_map={"F": 0, "Li": 1}, func_init="random", **size).get_instructions()
     TensorPotential(potential=potential).save_model(exact_path=str(folder / "grace"))

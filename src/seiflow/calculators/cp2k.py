@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from ase.calculators.calculator import Calculator, all_changes, compare_atoms
-from ase.units import Ha
+from ase.units import GPa, Ha
 
 from seiflow.calculators.cp2k_input import Cp2kInput, Cp2kSettings, cp2k_input
 from seiflow.calculators.cp2k_shell import PROJECT, CP2KEndedError, ShellCalculator
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 CONVERGED, UNCONVERGED = "SCF run converged", "SCF run NOT converged"
 ABORTED = "[ABORT]"
+LARGEST_SANE_STRESS = 10.0
+"""eV/Å³; beyond it the levels are not those of electrons."""
+
 ALGORITHMS = ("OT", "DIAGONALIZATION")
 ENTROPIC_ENERGY = re.compile(r"Electronic entropic energy:\s*(\S+)")
 
@@ -112,6 +116,12 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         said = self._said(before)
         if UNCONVERGED in said or CONVERGED not in said:
             raise UnconvergedDensityError(self._not_converged(what))
+        if np.abs(shell.results["stress"]).max() > LARGEST_SANE_STRESS:
+            message = (
+                f"{what}: a stress of {np.abs(shell.results['stress']).max() / GPa:.3g} GPa. Orbitals of the basis may be nearly "
+                "linearly dependent in this cell: lower integral_tolerance in the recipe, or take a smaller basis"
+            )
+            raise CalculatorError(message)
         self._solved = structure
         return said
 
@@ -135,12 +145,12 @@ def cp2k(
     folder: str,
     functional: str = "PBE",
     basis: Mapping[str, str],
-    basis_files: Sequence[str] = ("BASIS_MOLOPT",),
+    basis_files: Sequence[str] = ("BASIS_MOLOPT_UZH",),
     potential: Mapping[str, str],
     potential_file: str = "GTH_POTENTIALS",
     cutoff_ev: float = 8000.0,
     relative_cutoff_ev: float = 800.0,
-    integral_tolerance: float = 1e-10,
+    integral_tolerance: float = 1e-12,
     kpoint_length: float = 8.0,
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
