@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, write_study
+from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, untested, write_study
 from seiflow.calculators.recipes import calculator_shelf
 from seiflow.cli import parser
 from seiflow.errors import CalculatorError, InputError, RecipeError
@@ -81,6 +81,8 @@ def test_a_calculator_of_other_elements_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CalculatorError, match=r"emt covers none of LiF, Li2O, Li2CO3; it knows Al, .*--phases"):
         command("test", "emt")
+    with pytest.raises(CalculatorError, match="gpaw-lcao-pbe gives no stress"):
+        command("test", "gpaw-lcao-pbe")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(RecipeError, match="did you mean"):
         command("test", "chgnt")
@@ -102,9 +104,20 @@ def test_density_functional_theory_is_tested_by_name_only() -> None:
     """All that are tested together are quick and cover a phase of the SEI."""
     names = affordable()
     assert "gpaw-pbe" not in names
+    assert "gpaw-lcao-pbe" not in names
     assert "emt" not in names
     assert "chgnet" in names
     assert "emt" in affordable(phases=["Cu"])
+
+
+def test_every_calculator_that_was_not_tested_is_named() -> None:
+    """Each shipped calculator that is not on the page is told with a reason."""
+    told = dict(text.split(": ", 1) for text in untested(["chgnet"]))
+    assert set(told) == set(calculator_shelf().names) - {"chgnet"}
+    assert "covers none" in told["emt"]
+    assert "too dear" in told["gpaw-pbe"]
+    assert told["chgnet-r2scan"] == "not asked for"
+    assert "- emt: covers none of LiF" in fitness_page(Collected((), ()), {}, not_tested=untested([]))
 
 
 def test_forces_are_written_where_they_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library) -> None:

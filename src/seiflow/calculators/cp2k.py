@@ -156,7 +156,7 @@ def cp2k(
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
     density_tolerance: float = 1e-6,
-    iterations: int = 30,
+    iterations: int = 50,
     outer: int = 5,
     algorithm: str = "OT",
     minimizer: str = "DIIS",

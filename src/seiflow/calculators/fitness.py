@@ -46,14 +46,27 @@ class FitnessStudy:
 
 
 def affordable(folders: Sequence[Path] = (), phases: Sequence[str] = PHASES) -> list[str]:
-    """Return the calculators that are installed, cover a phase at least, and are quick enough to be tested without asking."""
+    """Return the calculators that are installed, can be tested on a phase at least, and are quick enough to be so unasked."""
     shelf = calculator_shelf(folders)
-    recipes = [shelf.get(name) for name in shelf.names]
-    return [
-        recipe.name
-        for recipe in recipes
-        if recipe.seconds_per_atom <= AFFORDABLE and _covered(recipe, phases, folders) and installation_problem(recipe) is None
-    ]
+    return [name for name in shelf.names if _why_untested(shelf.get(name), phases, folders) is None]
+
+
+def untested(tested: Sequence[str], folders: Sequence[Path] = (), phases: Sequence[str] = PHASES) -> list[str]:
+    """Return a sentence for every calculator that was not tested: its name and why."""
+    shelf = calculator_shelf(folders)
+    left = [shelf.get(name) for name in shelf.names if name not in tested]
+    return [f"{recipe.name}: {_why_untested(recipe, phases, folders) or 'not asked for'}" for recipe in left]
+
+
+def _why_untested(recipe: CalculatorRecipe, phases: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """Return why a calculator is not tested unless it is named, or not even then; None if it is."""
+    if not _covered(recipe, phases, folders):
+        return f"covers none of {', '.join(phases)}"
+    if not recipe.stress:
+        return "gives no stress, without which cells cannot be relaxed and moduli not be had"
+    if recipe.seconds_per_atom > AFFORDABLE:
+        return "too dear to be tested without being named"
+    return None if installation_problem(recipe) is None else "not installed where this was written"
 
 
 def write_study(
@@ -75,7 +88,7 @@ def write_study(
         reference: Calculator whose forces those are compared with; None takes the one that studies take.
 
     Raises:
-        CalculatorError: if the calculator covers none of the phases.
+        CalculatorError: if the calculator covers none of the phases, or gives no stress.
         InputError: if there is no such calculator or structure.
     """
     recipe = calculator_shelf(folders).get(calculator)
@@ -85,6 +98,9 @@ def write_study(
             f"calculator {calculator} covers none of {', '.join(phases)}; it knows {', '.join(recipe.elements)}. "
             "Name phases that it covers with --phases, and boundaries of them with --boundaries"
         )
+        raise CalculatorError(message)
+    if not recipe.stress:
+        message = f"calculator {calculator} gives no stress, without which cells cannot be relaxed and moduli not be had"
         raise CalculatorError(message)
     chosen = SoftnessSettings() if reference is None else SoftnessSettings(reference=reference)
     problems = {phase: missing_reference(folders, phase, chosen.reference) for phase in covered}

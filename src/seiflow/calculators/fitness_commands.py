@@ -61,7 +61,7 @@ def _forces(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
-    from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, write_study
+    from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, untested, write_study
 
     phases = PHASES if options.phases is None else options.phases
     boundaries = BOUNDARIES if options.boundaries is None else options.boundaries
@@ -76,7 +76,7 @@ def _test(options: argparse.Namespace) -> None:
         if not _run(study, options.cores):
             failed.append(name)
     if options.markdown:
-        _write_page(studies, options.markdown)
+        _write_page(studies, options.markdown, untested(names, options.library, phases))
     if failed:
         message = f"not all could be computed with {', '.join(failed)}: see above; run again to go on from here"
         raise CalculatorError(message)
@@ -113,7 +113,7 @@ def _targets(study: "FitnessStudy") -> "list[Target]":
     return [Target(job.structure, job.calculator, job.name, job.own_settings, job.kind) for job in jobs]
 
 
-def _write_page(studies: "list[FitnessStudy]", page: Path) -> None:
+def _write_page(studies: "list[FitnessStudy]", page: Path, not_tested: list[str]) -> None:
     from seiflow.records import write_text
     from seiflow.report import Collected, collect
     from seiflow.report.fitness_page import fitness_page
@@ -123,7 +123,8 @@ def _write_page(studies: "list[FitnessStudy]", page: Path) -> None:
     found = [collect(study.file.parent / "results", _targets(study)) for study in studies]
     together = Collected(tuple(case for one in found for case in one.cases), tuple(item for one in found for item in one.missing))
     left_out = [text for study in studies for text in study.left_out]
-    write_text(page, fitness_page(together, load_references(data_folder("references")), list(dict.fromkeys(left_out))))
+    published = load_references(data_folder("references"))
+    write_text(page, fitness_page(together, published, list(dict.fromkeys(left_out)), not_tested))
     _say(str(page))
 
 

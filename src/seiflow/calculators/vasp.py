@@ -3,8 +3,8 @@
 All runs of a job are in one folder: the orbitals of a structure start the next one of the same atoms and k-points (ISTART 1), its
 density is made of them (ICHARG 0). A charged cell is neutralised by a uniform background.
 
-Sources: Kresse and Furthmüller, Phys. Rev. B 54, 11169 (1996), doi 10.1103/PhysRevB.54.11169; Kresse and Joubert, Phys. Rev. B 59,
-1758 (1999), doi 10.1103/PhysRevB.59.1758.
+Sources: Kresse and Furthmüller, Phys. Rev. B 54, 11169 (1996), doi 10.1103/PhysRevB.54.11169; Kresse and Joubert, Phys. Rev.
+B 59, 1758 (1999), doi 10.1103/PhysRevB.59.1758.
 """
 
 import contextlib
@@ -121,7 +121,7 @@ class VaspCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         except Exception as error:  # ASE's parsers fail in many ways where VASP stopped in the middle
             said = _text(folder / OUTPUT)
             self.close()
-            message = f"{what}: VASP ended without a result ({type(error).__name__}). It said\n{told_last(said)}"
+            message = f"{what}: VASP ended without a result. It said\n{told_last(said)}"
             raise CalculatorError(message) from error
         if not solver.converged:
             self.close()
@@ -184,7 +184,9 @@ def vasp(
         message = f"no functional {functional!r}; there are {FUNCTIONALS}"
         raise CalculatorError(message)
     if not (Path(folder) / library).is_dir():
-        message = f"no folder {Path(folder) / library} with VASP's potentials; say in a machine file where they are (folders: vasp)"
+        message = (
+            f"no folder {Path(folder) / library} with VASP's potentials; say in a machine file where they are (folders: vasp)"
+        )
         raise CalculatorError(message)
     settings = VaspSettings(
         potcars=Path(folder) / library,

@@ -57,8 +57,8 @@ class VaspSettings:
         path = self.potcars / self.setups[symbol] / "POTCAR"
         if not path.is_file():
             message = (
-                f"no file {path}, the potential of {symbol}. VASP's potentials come with its licence: unpack them so that this file "
-                "is there, or say in a machine file where they are (folders: {vasp: FOLDER})"
+                f"no file {path}, the potential of {symbol}. VASP's potentials come with its licence: unpack them so that this "
+                "file is there, or say in a machine file where they are (folders: {vasp: FOLDER})"
             )
             raise CalculatorError(message)
         return path

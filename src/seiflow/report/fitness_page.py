@@ -75,13 +75,16 @@ def _energy(case: Case) -> float | None:
     return case.boundary.energy_j_per_m2 if case.boundary else None
 
 
-def fitness_page(collected: Collected, references: References, left_out: Sequence[str] = ()) -> str:
+def fitness_page(
+    collected: Collected, references: References, left_out: Sequence[str] = (), not_tested: Sequence[str] = ()
+) -> str:
     """Return the page that sets calculators side by side, as Markdown.
 
     Args:
         collected: The studies of all calculators together.
         references: Published values.
         left_out: Sentences on what could not be asked for.
+        not_tested: The same on calculators that are not on the page.
     """
     measured = fitness(collected, references)
     calculators = list(dict.fromkeys(case.calculator for case in collected.cases))
@@ -94,6 +97,7 @@ def fitness_page(collected: Collected, references: References, left_out: Sequenc
     missing = [f"- {item.structure} with {item.calculator}, {item.name}: {item.reason}" for item in collected.missing]
     missing += [f"- {text}" for text in left_out]
     parts += ["## What is missing", "\n".join(missing)] if missing else []
+    parts += ["## Not tested", "\n".join(f"- {text}" for text in not_tested)] if not_tested else []
     return "\n\n".join(parts) + "\n"
 
 
