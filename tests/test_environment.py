@@ -14,7 +14,9 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]]
+APART = {path.stem for path in (REPOSITORY / "workflows" / "envs").glob("*.yml")}  # extras with an environment of their own
+TOGETHER = [line for extra, lines in EXTRAS.items() if extra not in APART for line in lines]
+REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *TOGETHER]]
 
 
 def conda(name: str) -> tuple[SpecifierSet, set[str], list[str]]:
