@@ -1,13 +1,14 @@
 """The fitness of a calculator: a study is written and run, its numbers stand beside published ones, words follow from them."""
 
 import argparse
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, untested, write_study
+from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, run_study, untested, write_study
 from seiflow.calculators.recipes import calculator_shelf
 from seiflow.cli import parser
 from seiflow.errors import CalculatorError, InputError, RecipeError
@@ -145,10 +146,21 @@ def test_a_calculator_of_ones_own_is_tested(own: Path, tmp_path: Path, capfd: py
     assert "## Cu3Au" in text
     records = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     assert {"relaxation", "elasticity", "phonons", "softness"} <= {path.stem for path in records}
+    (folder / "pair/.snakemake/locks").mkdir(exist_ok=True)
+    (folder / "pair/.snakemake/locks/0.output.lock").write_text(str(folder / "pair/results/table.csv"), encoding="utf-8")
     command("test", "pair", *asked)
     again = capfd.readouterr()
     assert "Nothing to be done" in again.out + again.err
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")} == records
+
+
+def test_two_runs_do_not_meet_in_a_folder(tmp_path: Path) -> None:
+    """While one run is at work in a folder, another one is refused; how the first one ends does not matter."""
+    study = write_study("chgnet", tmp_path)
+    with (tmp_path / ".lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another run is at work here"):
+            run_study(study, 1)
 
 
 def test_the_verdict_follows_from_the_ratios() -> None:

@@ -165,8 +165,7 @@ class Study:
         self.phases = phase_shelf(self.folders)
         self.calculators = calculator_shelf(self.folders)
         missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(self.folders) if not path.is_dir()]
-        self._refuse([*missing, *self._machine_problems()])
-        self._refuse(list(self._problems()))
+        self._refuse([*missing, *self._machine_problems(), *self._problems()])
 
     @classmethod
     def read(cls, path: Path) -> "Study":

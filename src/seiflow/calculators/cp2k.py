@@ -46,7 +46,7 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         """Remember the settings; the process starts with the first structure."""
         super().__init__()
         self._command = command
-        self._settings = settings
+        self.settings = settings
         self._shell: ShellCalculator | None = None
         self._output = Path()
         self._input: Cp2kInput | None = None
@@ -65,7 +65,7 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             CalculatorError: if CP2K ended without a result.
         """
         super().calculate(atoms, properties, system_changes)
-        wanted = cp2k_input(self._settings, self.atoms)
+        wanted = cp2k_input(self.settings, self.atoms)
         if self._shell is None or wanted != self._input:
             self.close()
             self._shell = self._started(wanted)
@@ -86,6 +86,8 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
 
     def _started(self, wanted: Cp2kInput) -> ShellCalculator:
         folder = Path(tempfile.mkdtemp(prefix="seiflow-cp2k-"))
+        for name in (*self.settings.basis_files, self.settings.potential_file):
+            (folder / name).symlink_to(self.settings.folder / name)  # CP2K takes no long paths
         self._output = folder / f"{PROJECT}.out"
         try:
             return ShellCalculator(self._command, folder, wanted.parameters, wanted.kinds)
@@ -100,7 +102,7 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         changes = all_changes if self._solved is None else compare_atoms(self._solved, structure)
         self._solved = None
         before = self._output.stat().st_size if self._output.exists() else 0
-        what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
+        what = f"{structure.get_chemical_formula()}, charge {self.settings.charge:+d}"
         try:
             shell.calculate(structure, ["energy"], changes)
         except (CP2KEndedError, AssertionError, ValueError) as error:
@@ -134,8 +136,8 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             return output.read().decode(errors="replace")
 
     def _not_converged(self, what: str) -> str:
-        rounds = f"{self._settings.outer} times {self._settings.iterations}"
-        number = rounds if self._settings.transformed(self.atoms) else self._settings.iterations
+        rounds = f"{self.settings.outer} times {self.settings.iterations}"
+        number = rounds if self.settings.transformed(self.atoms) else self.settings.iterations
         return f"{what}: the density did not become self-consistent in {number} iterations"
 
 
@@ -155,7 +157,7 @@ def cp2k(
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
-    density_tolerance: float = 1e-6,
+    density_tolerance: float = 1e-7,
     iterations: int = 50,
     outer: int = 5,
     algorithm: str = "OT",

@@ -92,7 +92,7 @@ def cp2k_input(settings: Cp2kSettings, atoms: "Atoms") -> Cp2kInput:
         "basis_set": None,
         "basis_set_file": None,
         "pseudo_potential": None,
-        "potential_file": str(settings.folder / settings.potential_file),
+        "potential_file": settings.potential_file,
         "xc": settings.functional,
         "cutoff": settings.cutoff_ev,
         "max_scf": settings.iterations,
@@ -110,7 +110,7 @@ def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, flo
     """
     points = settings.mesh(atoms)
     dft = [
-        *(f"BASIS_SET_FILE_NAME {settings.folder / name}" for name in settings.basis_files),
+        *(f"BASIS_SET_FILE_NAME {name}" for name in settings.basis_files),
         *_section("MGRID", [f"REL_CUTOFF [eV] {settings.relative_cutoff_ev:.10g}"]),
         *_section("QS", [f"EPS_DEFAULT {settings.integral_tolerance:g}"]),
         *_section("XC", _section("XC_GRID", ["USE_FINER_GRID TRUE"])),

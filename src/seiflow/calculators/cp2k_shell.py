@@ -16,9 +16,6 @@ from seiflow.calculators.processes import TiedProgram
 ERRORS = "stderr.txt"
 PROJECT = "cp2k"
 
-POSITIONS_IN_FILE = 7.0
-"""From this version on the shell reads positions from a file, which spares large cells a stall with some MPI libraries."""
-
 
 class CP2KEndedError(Exception):
     """CP2K ended, or said what it should not; the text is what it said on its standard streams."""
@@ -94,9 +91,8 @@ class ShellCalculator(CP2K):  # type: ignore[misc] # the base class is untyped
         self._shell = None
         self._kinds = kinds
         self.command = PROJECT
-        Calculator.__init__(self, label=str(folder / PROJECT), **parameters)
+        Calculator.__init__(self, label=PROJECT, **parameters)
         self._shell = Shell(command, folder)
-        self.set(set_pos_file=self._shell.version >= POSITIONS_IN_FILE)
 
     def close(self) -> None:
         """End the process; its folder goes with it."""

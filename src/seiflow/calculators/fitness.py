@@ -3,6 +3,7 @@
 Snakemake runs it like any other, so that it resumes and finds in the store what was computed before.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -142,8 +143,12 @@ def _write_if_new(file: Path, text: str) -> None:
 def run_study(study: FitnessStudy, cores: int) -> bool:
     """Run a study with Snakemake in its folder and tell whether all of it could be computed.
 
+    A lock of the operating system keeps others out of the folder and goes with the run, also when that is killed; that of
+    Snakemake would stay and have to be taken away by hand.
+
     Raises:
-        InputError: if the workflow is not there, because the package was installed without its source tree.
+        InputError: if another run is at work in the folder, or the workflow is not there, because the package was installed
+            without its source tree.
     """
     rules = data_folder("structures").parent / "Snakefile"
     if not rules.is_file():
@@ -151,6 +156,14 @@ def run_study(study: FitnessStudy, cores: int) -> bool:
         raise InputError(message)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(rules), "--configfile", study.file.name]
-    command += ["--cores", str(cores), "--rerun-incomplete", "--keep-going"]
+    command += ["--cores", str(cores), "--rerun-incomplete", "--keep-going", "--nolock"]
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=study.file.parent, env=environment, check=False).returncode == 0  # noqa: S603 - fixed words
+    folder = study.file.parent
+    with (folder / ".lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"{folder}: another run is at work here; wait until it has ended, or choose another --folder"
+            raise InputError(message) from error
+        kept = [lock.fileno()]
+        return subprocess.run(command, cwd=folder, env=environment, pass_fds=kept, check=False).returncode == 0  # noqa: S603 - fixed words
