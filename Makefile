@@ -45,7 +45,7 @@ $(READY): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	pip install --quiet --upgrade pip
 	pip install --quiet torch==2.13.0
-	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql,charged]'
+	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql,charged,slurm]'
 	@if $(GPAW_LIBRARIES); then \
 	  CC=g++ pip install --quiet --constraint constraints.txt --editable '.[gpaw]' || echo 'GPAW did not build and is left out'; \
 	else echo 'no libxc or no C++ compiler: GPAW is left out, see docs/calculators.md'; fi
@@ -66,7 +66,7 @@ constraints:
 	rm -rf .venv-new && python3 -m venv .venv-new
 	.venv-new/bin/pip install --quiet --upgrade pip
 	.venv-new/bin/pip install --quiet torch==2.13.0
-	CC=g++ .venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql,charged,gpaw]'
+	CC=g++ .venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql,charged,slurm,gpaw]'
 	.venv-new/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf .venv-new
 
