@@ -18,7 +18,7 @@ from pathlib import Path
 from seiflow.records import digest_file
 
 MANIFEST = "manifest.json"
-NOT_PHYSICS = ("report", "library")
+NOT_PHYSICS = ("report", "library", "provenance")
 VARIABLE = "SEIFLOW_STORE"
 """Environment variable that names the folder; set but empty, nothing is kept or looked up."""
 
