@@ -16,7 +16,7 @@ run: $(READY)
 	@snakemake --profile profiles/default --configfile $(STUDY); status=$$?; seiflow table $(STUDY) && exit $$status
 
 test: lint
-	pytest
+	pytest -n logical --dist loadfile
 
 lint: $(READY)
 	ruff check .

@@ -106,9 +106,14 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
 def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     from seiflow.properties.migration.network import hop_network
 
-    network = hop_network(atoms, recipe.mobile or "", job.settings.migration)
+    settings = job.settings.migration
+    network = hop_network(atoms, recipe.mobile or "", settings)
     evaluations = SUPERCELL["vacancy"] * len(network.sites) + SUPERCELL["hop"] * len(network.hops)
-    return _Work(2 + len(network.sites) + len(network.hops), evaluations, network.atoms)
+    times = 1.0
+    if settings.larger_image_distance is not None:
+        larger = settings.model_copy(update={"image_distance": settings.larger_image_distance, "larger_image_distance": None})
+        times += hop_network(atoms, recipe.mobile or "", larger).atoms / network.atoms
+    return _Work(2 + len(network.sites) + len(network.hops), round(evaluations * times), network.atoms)
 
 
 def _barrier_check(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
