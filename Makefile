@@ -2,6 +2,10 @@
 VENV := .venv
 READY := $(VENV)/.ready
 STUDY ?= config/config.yaml
+# first and by itself, so that nothing else chooses another
+TORCH := $(shell grep -o 'torch==[0-9.]*' pyproject.toml)
+# what lives in one environment with the pins of constraints.txt; GPAW too, where it compiles
+EXTRAS := dev,sevennet,bench,postgresql,charged,slurm
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # one thread a job, several jobs side by side: the highest throughput on a CPU
 export OMP_NUM_THREADS := 1
@@ -44,8 +48,8 @@ fitness: $(READY)
 $(READY): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	pip install --quiet --upgrade pip
-	pip install --quiet torch==2.13.0
-	pip install --quiet --constraint constraints.txt --editable '.[dev,sevennet,bench,postgresql,charged,slurm]'
+	pip install --quiet $(TORCH)
+	pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@if $(GPAW_LIBRARIES); then \
 	  CC=g++ pip install --quiet --constraint constraints.txt --editable '.[gpaw]' || echo 'GPAW did not build and is left out'; \
 	else echo 'no libxc or no C++ compiler: GPAW is left out, see docs/calculators.md'; fi
@@ -56,18 +60,21 @@ environment:
 	@test -n '$(NAME)' || { echo 'which one? make environment NAME=mace, or orb, mattersim, grace, matgl'; exit 1; }
 	python3 -m venv .venv-$(NAME)
 	.venv-$(NAME)/bin/pip install --quiet --upgrade pip
-	.venv-$(NAME)/bin/pip install --quiet torch==2.13.0
+	.venv-$(NAME)/bin/pip install --quiet $(TORCH)
 	.venv-$(NAME)/bin/pip install --quiet --editable '.[$(NAME)]'
 	@echo 'Name it in the machine file (key machine of a study, or SEIFLOW_MACHINE):'
 	@echo 'pythons: {$(NAME): $(CURDIR)/.venv-$(NAME)/bin/python}'
 
-# newest versions of everything, pinned
+# newest versions of everything, pinned; the first line names the Python that they were found with
 constraints:
 	rm -rf .venv-new && python3 -m venv .venv-new
 	.venv-new/bin/pip install --quiet --upgrade pip
-	.venv-new/bin/pip install --quiet torch==2.13.0
-	CC=g++ .venv-new/bin/pip install --quiet --editable '.[dev,sevennet,bench,postgresql,charged,slurm,gpaw]'
-	.venv-new/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	.venv-new/bin/pip install --quiet $(TORCH)
+	CC=g++ .venv-new/bin/pip install --quiet --editable '.[$(EXTRAS),gpaw]'
+	.venv-new/bin/python -c 'import sys; print("# Python %d.%d, by make constraints" % sys.version_info[:2])' > .venv-new/pins
+	.venv-new/bin/pip freeze --exclude-editable > .venv-new/frozen
+	sed -E 's/\+cpu$$//; s/^[^=]+/\L&/; s/_/-/g' .venv-new/frozen | LC_ALL=C sort >> .venv-new/pins
+	mv .venv-new/pins constraints.txt
 	rm -rf .venv-new
 
 clean:

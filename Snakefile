@@ -1,10 +1,11 @@
+from seiflow.snakefile import usual_study
 from snakemake.utils import min_version
 
 min_version("9.27")
 
-if "calculations" not in config:
+if not workflow.configfiles and "calculations" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: usual_study()
 
 
 include: "workflows/rules/common.smk"

@@ -1,6 +1,7 @@
 """The files that say what is installed agree with each other."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,51 +12,132 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from seiflow.calculators.recipes import calculator_shelf
+
 REPOSITORY = Path(__file__).parents[1]
-PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+METADATA: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT: dict[str, Any] = METADATA["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-APART = {path.stem for path in (REPOSITORY / "workflows" / "envs").glob("*.yml")}  # extras with an environment of their own
+ENVIRONMENTS = sorted((REPOSITORY / "workflows" / "envs").glob("*.yml"))
+APART = {path.stem for path in ENVIRONMENTS}  # extras with an environment of their own
 TOGETHER = [line for extra, lines in EXTRAS.items() if extra not in APART for line in lines]
 REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *TOGETHER]]
+CONSTRAINTS = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+CONTAINER = (REPOSITORY / "apptainer.def").read_text(encoding="utf-8")
 
 
-def conda(name: str) -> tuple[SpecifierSet, set[str], list[str]]:
-    """Return the python version, the other packages and the pip packages of an environment file."""
-    listed = yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))["dependencies"]
-    plain = [entry for entry in listed if isinstance(entry, str)]
-    python = next(Requirement(entry) for entry in plain if entry.startswith("python"))
-    pip = [entry for part in listed if isinstance(part, dict) for entry in part["pip"]]
-    return python.specifier, {entry for entry in plain if not entry.startswith("python")}, pip
+def conda(path: Path) -> tuple[str, set[str], list[str]]:
+    """Return what an environment file says of python, its other packages and its pip packages."""
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert read["channels"] == ["conda-forge", "nodefaults"]
+    plain = [entry for entry in read["dependencies"] if isinstance(entry, str)]
+    python = next(entry for entry in plain if entry.startswith("python"))
+    pip = [entry for part in read["dependencies"] if isinstance(part, dict) for entry in part["pip"]]
+    return python, set(plain) - {python}, pip
 
 
 def pins() -> dict[str, str]:
-    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if line.strip() and not line.startswith("#")]
+    pairs = [line.split("==") for line in CONSTRAINTS[1:]]
     return {canonicalize_name(name): version for name, version in pairs}
 
 
+def python_of_constraints() -> str:
+    """Return the version of Python, two numbers, that the constraints were found with."""
+    found = re.fullmatch(r"# Python (\d+\.\d+), by make constraints", CONSTRAINTS[0])
+    assert found, "make constraints writes which Python it ran with into the first line"
+    return found[1]
+
+
+def section(name: str) -> str:
+    """Return a section of the container's definition."""
+    found = re.search(rf"^%{name}\n(.*?)(?=^%|\Z)", CONTAINER, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
 def test_conda_brings_python_and_pip_brings_the_rest() -> None:
-    """The environment holds python, pip and this package by pip, so that dependencies stand in one place."""
-    python, others, pip = conda("environment.yml")
+    """The environment holds the Python of the constraints, pip, and this package by pip with the pinned versions."""
+    python, others, pip = conda(REPOSITORY / "environment.yml")
+    assert python == f"python ={python_of_constraints()}"
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python_of_constraints())
     assert others == {"pip"}
-    assert [entry.removeprefix("-e ").partition("[")[0] for entry in pip] == ["."]
-    assert python == SpecifierSet(PROJECT["requires-python"])
+    assert pip == ["-c constraints.txt", "."]
 
 
-def test_environment_of_the_rules_names_this_version() -> None:
-    """The environment of the rules installs the version of this source tree."""
-    python, others, pip = conda("workflows/envs/seiflow.yml")
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_environment_of_the_rules_names_this_version(path: Path) -> None:
+    """Each environment of the rules installs the version of this source tree, with the extra that it is named like."""
+    python, others, pip = conda(path)
+    assert python == f"python ={python_of_constraints()}"
     assert others == {"pip"}
-    assert python == SpecifierSet(PROJECT["requires-python"])
     found = [Requirement(entry) for entry in pip]
     assert [requirement.name for requirement in found] == [PROJECT["name"]]
     assert found[0].specifier == SpecifierSet(f"=={PROJECT['version']}")
+    assert found[0].extras == ({path.stem} if path.stem in EXTRAS else set())
+    assert path.stem in {*EXTRAS, "seiflow"}
+
+
+def test_every_calculator_has_its_environment() -> None:
+    """Every environment that a recipe of a calculator names has a file, and every file but the general one is named."""
+    named = {calculator_shelf().get(name).environment for name in calculator_shelf().names} - {None}
+    assert named == APART - {"seiflow"}
 
 
 def test_every_constraint_is_a_pin() -> None:
-    """Every line of the constraints pins one version."""
-    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line)] == []
+    """Every line of the constraints but the first pins one version, in alphabetical order, so that a change is easily seen."""
+    assert [line for line in CONSTRAINTS[1:] if not re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.!]+", line)] == []
+    assert sorted(CONSTRAINTS[1:]) == CONSTRAINTS[1:]
+
+
+def test_constraints_are_made_of_all_that_lives_together() -> None:
+    """The command that makes the constraints installs every extra that has no environment of its own."""
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    together = re.search(r"^EXTRAS := (.*)$", makefile, re.MULTILINE)
+    target = re.search(r"^constraints:\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert together
+    assert target
+    assert "'.[$(EXTRAS),gpaw]'" in target[1]
+    assert {*together[1].split(","), "gpaw"} == set(EXTRAS) - APART
+
+
+def test_torch_is_the_same_everywhere() -> None:
+    """Whoever names a version of torch, in text too, names that of the package."""
+    wanted = next(line for line in PROJECT["dependencies"] if line.startswith("torch=="))
+    files = [path for kind in ("*.md", "*.yml", "*.txt", "Makefile", "*.def") for path in REPOSITORY.glob(kind)]
+    files += [path for folder in ("docs", "src", "workflows") for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
+    texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in {"", ".md", ".py", ".yml", ".txt", ".def"}]
+    found = [name for text in texts for name in re.findall(r"torch==[0-9.]*[0-9]", text)]
+    assert len(found) > 1
+    assert set(found) == {wanted}
+
+
+def test_container_takes_what_the_package_is_built_from() -> None:
+    """The container's definition copies every file that building the wheel needs, and each is there."""
+    taken = {line.split()[0] for line in section("files").splitlines() if line.strip()}
+    wheel = METADATA["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packages = {Path(name).parts[0] for name in [*wheel["packages"], *wheel["force-include"]]}
+    assert taken == packages | {"pyproject.toml", "constraints.txt", PROJECT["readme"], *PROJECT["license-files"]}
+    assert all((REPOSITORY / name).exists() for name in taken)
+
+
+def test_container_installs_pinned_versions() -> None:
+    """The container installs torch first, then the package, both held to the constraints, and names no version itself."""
+    installs = re.findall(r"^.*pip install (.*)$", section("post"), re.MULTILINE)
+    options = "--no-cache-dir --constraint constraints.txt "
+    assert [line.startswith(options) for line in installs] == [True, True]
+    first, second = (line.removeprefix(options) for line in installs)
+    assert first == "torch"
+    extras = re.fullmatch(r"'\.\[(.*)\]'", second)
+    assert extras
+    assert set(extras[1].split(",")) == set(EXTRAS) - APART - {"dev", "bench"}
+    assert "==" not in CONTAINER
+
+
+@pytest.mark.parametrize("name", ["post", "environment", "runscript", "test"])
+def test_container_scripts_are_shell(name: str) -> None:
+    """Every script of the container is read by a POSIX shell without complaint."""
+    told = subprocess.run(["sh", "-n"], input=section(name), capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
