@@ -201,15 +201,6 @@ def test_recipes_are_listed(here: Path, library: Library, capsys: pytest.Capture
     assert {"Cu", "Cu3Au", "emt", "pair"} <= {line[0] for line in lines if len(line) > 2}
 
 
-def test_status_of_a_study_that_has_not_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything of a study that has not run is waiting."""
-    (here / "study.yaml").write_text(yaml.safe_dump({"calculations": [COPPER]}), encoding="utf-8")
-    assert main(["status", "study.yaml"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines[:-1]] == ["waiting", "waiting"]
-    assert lines[-1] == "0 of 2 done"
-
-
 def test_report_of_a_study_that_has_not_run(here: Path) -> None:
     """A report can be written at any time; it says what is not computed."""
     (here / "study.yaml").write_text(yaml.safe_dump({"calculations": [COPPER]}), encoding="utf-8")

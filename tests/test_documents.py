@@ -66,9 +66,9 @@ def test_unknown_key_of_an_optional_part_is_compared_with_the_keys_there(tmp_pat
     ("text", "where", "what"),
     [
         ("title: bread\ningredients: [flour\nspare: null\n", "line 3, column 6", "expected ',' or ']'"),
-        ("title: bread\n\tspare: null\n", "line 2, column 1", "\\t"),
+        ("title: bread\n\tspare: null\n", "line 2, column 1", "tab"),
         ("title: 'bread\n", "line 2, column 1", "end of stream"),
-        ("title: bread: butter\n", "line 1, column 13", "mapping values are not allowed here"),
+        ("title: bread: butter\n", "line 1, column 13", "mapping values are not allowed"),
     ],
 )
 def test_malformed_file_is_told_with_line_and_column(tmp_path: Path, text: str, where: str, what: str) -> None:

@@ -18,13 +18,13 @@ from seiflow.properties.planar import planar_relaxation
 from seiflow.properties.segregation import Segregation, Sites, segregation, sites, supercell_of
 from seiflow.properties.site_defects import BulkInterstitial, SiteDefect, bulk_interstitial, site_interstitial
 from seiflow.records import write_record
-from seiflow.settings import PlanarSettings, PropertySettings, SegregationSettings
+from seiflow.settings import PlanarSettings, PropertySettings, SegregationSettings, parse_settings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal
 from seiflow.structures.interstitial_sites import InterstitialSite, interstitial_sites
 from seiflow.structures.planar_recipes import GrainBoundaryRecipe
-from seiflow.workflow import parse_settings, site_names
+from seiflow.workflow import site_names
 
 SETTINGS = SegregationSettings(image_distance=5.0, fmax=0.003, interstitials=3)
 

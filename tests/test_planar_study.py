@@ -12,7 +12,6 @@ import yaml
 from ase.io import read as read_structure
 
 from seiflow.records import digest_file
-from seiflow.store import MANIFEST, Store
 
 pytestmark = pytest.mark.study
 
@@ -157,15 +156,20 @@ def test_second_study_computes_nothing(planes: Path, tmp_path: Path, run: Run, w
         assert found == ["found in the store, nothing is computed"], path
 
 
+def test_explanation_asks_for_the_same_steps(planes: Path, run: Run) -> None:
+    """Every step of the study is in the store under the key that the explanation gives: both are made of the same files."""
+    told = run("seiflow", "cache", "explain", "study.yaml", "--cache", planes / "store", cwd=planes).stdout.splitlines()
+    assert {line.split()[0] for line in told[:-1]} == {"hit"}
+    assert len(told) == 1 + len(list((planes / "results").glob("*/*/*.json")))
+
+
 def test_other_settings_and_damage_are_misses(planes: Path, tmp_path: Path, run: Run) -> None:
     """A step with another setting is computed, and so is one whose copy in the store was damaged."""
     store = tmp_path / "store"
     shutil.copytree(planes / "store", store)
-    for manifest in store.glob(f"*/*/{MANIFEST}"):
-        for kept in set(manifest.parent.glob("relaxation.json")):
-            kept.write_text("{}", encoding="utf-8")
-    recipes = [planes / "study.yaml"]
-    assert all(path.exists() for path in recipes)
+    for kept in store.glob("Cu/emt/relax_crystal/*/record.json"):
+        kept.chmod(0o644)
+        kept.write_text("{}", encoding="utf-8")
     data = Path(__file__).parents[1]
     built = planes / "results/Cu/emt/built.extxyz"
     files = ["--structure", data / "structures/phases/Cu.yaml", "--calculator", data / "calculators/emt.yaml", "--built", built]
@@ -202,32 +206,6 @@ def test_unusable_store_is_told(tmp_path: Path, run: Run, workflow: Command) -> 
     told = run("snakemake", *workflow("--dry-run"), cwd=tmp_path, store=tmp_path / "file")
     assert told.returncode == 0
     assert "nothing can be kept here" in told.stderr
-
-
-def test_store_gives_whole_entries_or_none(tmp_path: Path) -> None:
-    """What is kept comes back byte for byte; without it, or with a file missing or changed, nothing comes back."""
-    store, record_file, frame = Store(tmp_path / "store"), tmp_path / "a.json", tmp_path / "a.extxyz"
-    record_file.write_text("1", encoding="utf-8")
-    frame.write_text("2", encoding="utf-8")
-    assert not store.fetch("ab12", [record_file, frame])
-    store.keep("ab12", [record_file, frame])
-    store.keep("ab12", [record_file, frame])
-    record_file.unlink()
-    assert store.fetch("ab12", [record_file, frame])
-    assert record_file.read_text(encoding="utf-8") == "1"
-    (tmp_path / "store/ab/ab12/a.extxyz").write_text("3", encoding="utf-8")
-    assert not store.fetch("ab12", [record_file, frame])
-    assert frame.read_text(encoding="utf-8") == "2"
-    assert not list((tmp_path / "store/ab").glob(".partial-*"))
-
-
-def test_store_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:
-    """A store on a place that is no folder keeps nothing and says nothing."""
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    (tmp_path / "a.json").write_text("1", encoding="utf-8")
-    store = Store(tmp_path / "file" / "store")
-    store.keep("ab12", [tmp_path / "a.json"])
-    assert not store.fetch("ab12", [tmp_path / "a.json"])
 
 
 @pytest.mark.parametrize(
@@ -304,7 +282,7 @@ def test_profile_of_defects(tmp_path: Path, run: Run, workflow: Command) -> None
     write_study(tmp_path, calculations=wanted, settings=settings)
     recipe = TILT | {"name": "twin", "plane": [1, 1, 1], "thickness_angstrom": 6}
     (tmp_path / "mine/structures/twin.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    done = run("snakemake", *workflow(), cwd=tmp_path)
+    done = run("snakemake", *workflow(), cwd=tmp_path, store=tmp_path / "store")
     assert done.returncode == 0, done.stdout + done.stderr
     found = record(tmp_path, "twin/emt/segregation")
     assert sum(point["multiplicity"] for point in found["profile"]) == record(tmp_path, "twin/emt/relaxation")["atoms"]
@@ -317,3 +295,5 @@ def test_profile_of_defects(tmp_path: Path, run: Run, workflow: Command) -> None
     assert record(tmp_path, f"twin/emt/sites/{point['site']}")["site"] == point["site"]
     assert len(read_structure(tmp_path / f"results/twin/emt/sites/{point['site']}.extxyz")) == places["atoms"] + 1
     assert found["bulk_interstitial"][0]["energy_ev"] > 0
+    explained = run("seiflow", "cache", "explain", "study.yaml", cwd=tmp_path, store=tmp_path / "store").stdout
+    assert {line.split()[0] for line in explained.splitlines()[:-1]} == {"hit"}

@@ -9,8 +9,9 @@ import yaml
 
 from seiflow.errors import InputError, StudyError
 from seiflow.estimate import estimate
+from seiflow.settings import parse_settings
 from seiflow.study import Study
-from seiflow.workflow import Plan, discard_damaged, names_in, parse_settings, plan, require_writable, sites_of_hop
+from seiflow.workflow import Plan, names_in, plan, sites_of_hop
 
 Library = Callable[..., Path]
 METALS: dict[str, Any] = {"structures": ["Cu", "Al"], "calculators": ["emt"], "properties": ["elasticity"]}
@@ -224,30 +225,6 @@ def test_snakemake_is_told_mistakes_without_traceback(capsys: pytest.CaptureFixt
         plan({"calculations": [{**METALS, "structures": ["Copper"]}]}, ["mine.yaml"])
     assert caught.value.code == 1
     assert "mine.yaml: 1 problem\n  - calculations.0.structures.0: unknown structure 'Copper'" in capsys.readouterr().err
-
-
-def test_unwritable_results_are_refused(tmp_path: Path) -> None:
-    """A results folder below a file is refused before anything is computed, with what to do."""
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(StudyError, match=r"results: .*file cannot be written \(.*\); free some space or choose another folder"):
-        require_writable(tmp_path / "file" / "results")
-
-
-def test_testing_a_results_folder_leaves_no_trace(tmp_path: Path) -> None:
-    """Trying whether results can be written makes neither folder nor file."""
-    require_writable(tmp_path / "not" / "yet")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_damaged_records_are_discarded(tmp_path: Path) -> None:
-    """Records that are no JSON are deleted and named, whole ones stay."""
-    folder = tmp_path / "Cu" / "emt" / "hops"
-    folder.mkdir(parents=True)
-    (folder / "hop_1.json").write_text("{}", encoding="utf-8")
-    (folder / "hop_2.json").write_text('{"a": ', encoding="utf-8")
-    (folder.parent / "phonons.json").write_text("", encoding="utf-8")
-    assert discard_damaged(tmp_path) == [folder / "hop_2.json", folder.parent / "phonons.json"]
-    assert [path.name for path in tmp_path.rglob("*.json")] == ["hop_1.json"]
 
 
 def test_names_of_a_network_are_read(tmp_path: Path) -> None:

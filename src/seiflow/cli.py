@@ -13,6 +13,8 @@ from seiflow.calculators.commands import add_calculators
 from seiflow.cli_jobs import add_jobs
 from seiflow.errors import SeiflowError
 from seiflow.library.commands import register as register_library
+from seiflow.provenance.cache_commands import add_cache
+from seiflow.provenance.commands import add_provenance
 
 if TYPE_CHECKING:
     from seiflow.report import Target
@@ -31,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failure = output.with_suffix(".failed") if output and "settings" in options else None
     try:
         _go_where_it_runs(options)
+        status = _in_resident(options)
+        if status is not None:
+            return status
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -63,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _people(commands)
+    add_provenance(commands)
+    add_cache(commands)
     register_library(commands)
     add_calculators(commands)
     add_jobs(commands)
@@ -80,12 +87,23 @@ def _go_where_it_runs(options: argparse.Namespace) -> None:
     enter(load_recipe(options.calculator, CalculatorRecipe), options.arguments)
 
 
+def _in_resident(options: argparse.Namespace) -> int | None:
+    """Return the exit status of a job computed by the process that the jobs of its group share; None if there is none."""
+    if "settings" not in options or not os.environ.get("SEIFLOW_RESIDENT"):
+        return None
+    from seiflow.resident import run_there
+
+    return run_there(options.arguments, options.calculator)
+
+
 def _people(commands: "Commands") -> None:
     check = commands.add_parser("check", help="find every mistake in a study and say what it will cost")
     check.add_argument("study", type=Path, help="study file (YAML)")
     check.set_defaults(run=_check)
-    status = commands.add_parser("status", help="say what of a study is done, running, failed or waiting")
+    status = commands.add_parser("status", help="say what of a study is done, running, failed or waiting, and what to do")
     status.add_argument("study", type=Path, help="study file (YAML)")
+    status.add_argument("--failed", action="store_true", help="only what failed or was stopped, and why")
+    status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
     report = commands.add_parser("report", help="write table, figures and report of what a study has so far")
     report.add_argument("study", type=Path, help="study file (YAML)")
@@ -99,6 +117,9 @@ def _people(commands: "Commands") -> None:
     schema = commands.add_parser("schema", help="print what a study file may hold, as JSON Schema or as a page")
     schema.add_argument("--markdown", action="store_true", help="print a page for people instead")
     schema.set_defaults(run=_schema)
+    rules = commands.add_parser("snakefile", help="print where the rules for Snakemake are, or a profile that comes with them")
+    rules.add_argument("--profile", metavar="NAME", help="print the folder of this profile instead")
+    rules.set_defaults(run=_snakefile)
 
 
 def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> int:
@@ -111,20 +132,30 @@ def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> 
 
 
 def _check(options: argparse.Namespace) -> None:
+    from seiflow.calculators.trust import what_runs
     from seiflow.estimate import estimate
+    from seiflow.provenance.folder import require_writable
     from seiflow.study import Study
-    from seiflow.workflow import require_writable
 
     study = Study.read(options.study)
     require_writable(Path(study.config.results))
     print(f"{options.study}: no mistakes\n{estimate(study)}")
+    runs = what_runs(study.sourced_calculators, study.folders)
+    if runs:
+        print(runs)
 
 
 def _status(options: argparse.Namespace) -> None:
-    from seiflow.status import status
+    from seiflow.status import Watch
+    from seiflow.status_table import as_json, failures, overview
     from seiflow.study import Study
 
-    print(status(Study.read(options.study)))
+    watch = Watch(Study.read(options.study))
+    states = list(watch.states.values())
+    if options.json:
+        print(as_json(states, watch.run))
+    else:
+        print(failures(states) if options.failed else overview(states, watch.run, watch.left_behind))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -175,6 +206,12 @@ def _schema(options: argparse.Namespace) -> None:
     from seiflow.schema import schema, schema_page
 
     print(schema_page() if options.markdown else json.dumps(schema(), indent=2))
+
+
+def _snakefile(options: argparse.Namespace) -> None:
+    from seiflow.snakefile import SNAKEFILE, profile_folder
+
+    print(profile_folder(options.profile) if options.profile else SNAKEFILE)
 
 
 if __name__ == "__main__":

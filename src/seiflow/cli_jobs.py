@@ -125,8 +125,8 @@ class _Progress:
 
 def _task(options: argparse.Namespace) -> "Task":
     from seiflow.jobs.task import Task
+    from seiflow.settings import parse_settings
     from seiflow.store import Store
-    from seiflow.workflow import parse_settings
 
     if options.log:
         options.log.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +147,13 @@ def _task(options: argparse.Namespace) -> "Task":
         store=Store.from_environment(),
         processes=options.processes,
     )
+
+
+def _pack(options: argparse.Namespace) -> None:
+    """Pack the logs of the parts that a result was made of."""
+    from seiflow.logs import pack_logs
+
+    pack_logs(options.output.parent)
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -189,6 +196,7 @@ def _segregation(options: argparse.Namespace) -> None:
     from seiflow.jobs.segregation import segregation
 
     segregation(_task(options), options.relaxed, options.sites, options.crystals)
+    _pack(options)
 
 
 def _elasticity(options: argparse.Namespace) -> None:
@@ -255,9 +263,11 @@ def _migration(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import migration
 
     migration(_task(options), options.relaxed, options.hops)
+    _pack(options)
 
 
 def _paths(options: argparse.Namespace) -> None:
     from seiflow.jobs.migration import paths
 
     paths(_task(options), options.relaxed, options.sites, options.vacancies, options.bulk, options.frames)
+    _pack(options)

@@ -55,10 +55,14 @@ def estimate(study: Study) -> str:
     evaluations: Counter[str] = Counter()
     seconds = 0.0
     built: dict[str, Atoms] = {}
+    known: dict[tuple[str, str, int], _Work] = {}
     for job in study.jobs:
         if job.structure not in built:
             built[job.structure] = _built(study, job.structure)
-        work = _work(study, job, built[job.structure])
+        same = (job.structure, job.name, id(job.settings))  # the calculator makes no difference
+        if same not in known:
+            known[same] = _work(study, job, built[job.structure])
+        work = known[same]
         cost = study.calculators.get(job.calculator).seconds_per_atom
         jobs[job.name] += work.jobs
         evaluations[job.name] += work.evaluations
@@ -68,6 +72,11 @@ def estimate(study: Study) -> str:
     total = f"  {'together':{width}s} {jobs.total():4d} jobs, about {evaluations.total():6d} force evaluations, "
     total += f"{seconds / 60:.1f} core minutes"
     return "\n".join([*lines, total])
+
+
+def expected_evaluations(study: Study, job: Job) -> int:
+    """Return the force evaluations that a property takes, roughly."""
+    return _work(study, job, _built(study, job.structure)).evaluations
 
 
 def _built(study: Study, structure: str) -> "Atoms":

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,22 @@ def canonical(value: Any) -> str:  # noqa: ANN401 - as plain
     return json.dumps(plain(value), sort_keys=True)
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a result as JSON: sorted keys, NaN refused, replaced in one step."""
-    write_text(path, json.dumps(plain(record), indent=1, sort_keys=True, allow_nan=False) + "\n")
+def write_record(path: Path, record: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+    """Write a result as JSON: sorted keys, NaN refused, replaced in one step.
+
+    Its provenance gets the digests of the ``files`` written with it and of all that it holds, so that a later change shows.
+    """
+    sealed = plain(record)
+    if isinstance(sealed.get("provenance"), dict):
+        sealed["provenance"]["files_sha256"] = {file.name: digest_file(file) for file in files}
+        sealed["provenance"]["record_sha256"] = record_digest(sealed)
+    write_text(path, json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def record_digest(record: Mapping[str, Any]) -> str:
+    """Return the sha256 of all that a result holds but this digest itself."""
+    provenance = {key: value for key, value in record["provenance"].items() if key != "record_sha256"}
+    return digest_text(json.dumps({**record, "provenance": provenance}, sort_keys=True))
 
 
 def write_text(path: Path, text: str) -> None:

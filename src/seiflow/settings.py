@@ -1,8 +1,12 @@
 """How each quantity is computed, as data: one model per step of the pipeline, every key with unit and default."""
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from seiflow.documents import problems_of
+from seiflow.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
 Row = tuple[float, float, float]
@@ -275,3 +279,17 @@ class PropertySettings(Settings):
         if len(found) > 1 and "segregation" in found:
             del found["segregation"]["interstitials"]
         return found
+
+
+def parse_settings(text: str) -> PropertySettings:
+    """Return settings handed from a rule to a command."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        message = f"settings: no JSON ({error})"
+        raise InputError(message) from error
+    found = problems_of(data, PropertySettings)
+    if found:
+        message = "settings: " + "; ".join(problem for _, problem in found)
+        raise InputError(message)
+    return PropertySettings.model_validate(data)

@@ -36,6 +36,7 @@ class Shelf(Generic[Kind]):
         self._models = models
         self._what = what
         self._folders = tuple(folders)
+        self._read: dict[str, Kind] = {}
 
     @cached_property
     def _found(self) -> dict[str, tuple[Path, type[Kind]]]:
@@ -59,6 +60,10 @@ class Shelf(Generic[Kind]):
         """Names of all recipes, in alphabetical order."""
         return tuple(sorted(self._found))
 
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is a recipe of that name."""
+        return name in self._found
+
     def path(self, name: str) -> Path:
         """Return the file of a recipe; an unknown name is a :class:`RecipeError` that offers the nearest one."""
         if name in self._strange:
@@ -71,9 +76,11 @@ class Shelf(Generic[Kind]):
         return self._found[name][0]
 
     def get(self, name: str) -> Kind:
-        """Return a recipe."""
-        path = self.path(name)
-        return load_recipe(path, self._found[name][1])
+        """Return a recipe, which is read once."""
+        if name not in self._read:
+            path = self.path(name)
+            self._read[name] = load_recipe(path, self._found[name][1])
+        return self._read[name]
 
 
 def load_recipe(path: Path, model: type[Kind]) -> Kind:

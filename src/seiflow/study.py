@@ -1,6 +1,7 @@
 """A study: which properties of which structures with which calculators, and every mistake in that before the first job."""
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,21 +10,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seiflow.buildable import Sound
 from seiflow.calculators.environments import conda_problem
 from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem
 from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, uncovered
+from seiflow.calculators.trust import path_problems
 from seiflow.documents import Location, line_at, lines_of, problems_of, read_yaml
 from seiflow.errors import InputError, SeiflowError, StudyError
-from seiflow.properties.migration.fitness import refuse_hops
+from seiflow.provenance.foreign import foreign_problems
 from seiflow.records import canonical
 from seiflow.reference_forces import missing_reference
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, phase_shelf, phases_of, structure_shelf
-from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.planar_recipes import InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
-from seiflow.structures.slab import Slab
 
 PropertyName = Literal[
     "relaxation",
@@ -64,6 +65,11 @@ class StudyConfig(BaseModel):
     results: str = Field("results", description="folder of the results, relative to where the workflow runs")
     library: list[str] = Field(
         default=[], description="folders with your own structures/ and calculators/; searched before those of the package"
+    )
+    trusted: list[str] = Field(
+        default=[],
+        description="further folders in which recipes of your library may name files, such as weights: they may not leave the "
+        "working folder, the library and the caches in your home otherwise",
     )
     store: str | None = Field(
         "~/.cache/seiflow",
@@ -146,13 +152,20 @@ class Study:
         where: What messages call the file.
         lines: Line of each key of the file, for messages.
         conda: Whether Snakemake's conda brings the environments of calculators that have their own.
+        checked: Whether the process that leads the run has found no mistakes; the data is then only read.
 
     Raises:
         StudyError: listing all mistakes.
     """
 
     def __init__(
-        self, data: object, where: str = "study", lines: Mapping[Location, int] | None = None, *, conda: bool = False
+        self,
+        data: object,
+        where: str = "study",
+        lines: Mapping[Location, int] | None = None,
+        *,
+        conda: bool = False,
+        checked: bool = False,
     ) -> None:
         """Check the data."""
         self._where = where
@@ -161,11 +174,13 @@ class Study:
         self._refuse(problems_of(data, StudyConfig))
         self.config = StudyConfig.model_validate(data)
         self.folders = [Path(folder).expanduser() for folder in self.config.library]
+        self._refuse([((), problem) for problem in self._foreign_problems()])
         self.structures = structure_shelf(self.folders)
         self.phases = phase_shelf(self.folders)
         self.calculators = calculator_shelf(self.folders)
+        self.sound = Sound(Path(self.config.results))
         missing = [_at(("library", number), f"no folder {path}") for number, path in enumerate(self.folders) if not path.is_dir()]
-        self._refuse([*missing, *self._machine_problems(), *self._problems()])
+        self._refuse([*missing, *self._machine_problems(), *([] if checked else self._problems())])
 
     @classmethod
     def read(cls, path: Path) -> "Study":
@@ -183,9 +198,9 @@ class Study:
                 job = Job(structure, calculator, name, settings, self.structures.get(structure).kind)
                 jobs[structure, calculator, name] = job
         chosen = {(job.structure, job.calculator): job.settings for job in jobs.values()}
-        waiting = list(jobs.values())
+        waiting = deque(jobs.values())
         while waiting:
-            for needed in self._needed(waiting.pop(0)):
+            for needed in self._needed(waiting.popleft()):
                 key = (needed.structure, needed.calculator, needed.name)
                 if key not in jobs:
                     jobs[key] = replace(needed, settings=chosen.setdefault(key[:2], needed.settings))
@@ -212,26 +227,42 @@ class Study:
     def reservoir(self, structure: str, calculator: str) -> str | None:
         """Return the phase that is the element of a structure's mobile ion, if one is relaxed with a calculator."""
         recipe = self.structures.get(structure)
-        phases = sorted(
-            {job.structure for job in self.jobs if job.calculator == calculator and job.kind == "phase"} - {structure}
-        )
         mobile = recipe.mobile if isinstance(recipe, PhaseRecipe) else None
-        return next((name for name in phases if mobile is not None and self.phases.get(name).formula == mobile), None)
+        elements = self._phases_with.get(calculator, {}).get(mobile or "", [])
+        return next((name for name in elements if name != structure), None)
 
     def competing(self, structure: str, calculator: str) -> list[str]:
         """Return the other phases, made of no other elements than a structure, that are relaxed with a calculator."""
         elements = self._species(self.structures.get(structure))
-        names = {job.structure for job in self.jobs if job.calculator == calculator and job.kind == "phase"} - {structure}
+        names = {name for same in self._phases_with.get(calculator, {}).values() for name in same} - {structure}
         return sorted(name for name in names if set(self.phases.get(name).charges) <= elements)
 
     def settings(self, structure: str, calculator: str) -> PropertySettings:
         """Return the settings for a structure with a calculator."""
-        return next(job.settings for job in self.jobs if (job.structure, job.calculator) == (structure, calculator))
+        return self._settings[structure, calculator]
+
+    @cached_property
+    def _settings(self) -> dict[tuple[str, str], PropertySettings]:
+        """The settings of each pair."""
+        return {(job.structure, job.calculator): job.settings for job in reversed(self.jobs)}
+
+    @cached_property
+    def _phases_with(self) -> dict[str, dict[str, list[str]]]:
+        """The phases that are relaxed with each calculator, in alphabetical order, by their formulas."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for phase, calculator in sorted({(job.structure, job.calculator) for job in self.jobs if job.kind == "phase"}):
+            found.setdefault(calculator, {}).setdefault(self.phases.get(phase).formula, []).append(phase)
+        return found
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
         if problems:
             listed = dict.fromkeys(line_at(location, self._lines) + text for location, text in problems)
             raise StudyError(self._where, list(listed))
+
+    def _foreign_problems(self) -> list[str]:
+        """Return what a study that came from an archive may not do, before anything that it names is looked at."""
+        store = self.config.store if "store" in self.config.model_fields_set else None
+        return foreign_problems(self.folders, [self.config.results, self.config.machine, store, *self.config.trusted])
 
     def _machine_problems(self) -> Iterator[Problem]:
         """Take the machine that the study names, or tell what is wrong with its file."""
@@ -249,6 +280,7 @@ class Study:
             calculators = yield from _get_all((*place, "calculators"), block.calculators, self.calculators)
             for calculator in calculators:
                 yield from _calculator_problems(place, calculator, block, conda=self._conda)
+                yield from self._path_problems(place, calculator)
                 problem = conda_problem(calculator, self.folders) if self._conda else None
                 yield from [_at((*place, "calculators"), problem)] if problem else []
                 yield from self._chain_problems(place, calculator, structures)
@@ -265,7 +297,7 @@ class Study:
     def _structure_problems(
         self, place: Location, recipe: StructureRecipe, block: Calculation, settings: PropertySettings
     ) -> Iterator[Problem]:
-        """Find what is wrong with a structure by building it, and by finding its hops if their cut-off is the user's."""
+        """Find what is wrong with a structure, by building it too."""
         allowed = PROPERTIES[recipe.kind]
         for name in block.properties:
             if name not in allowed:
@@ -279,19 +311,8 @@ class Study:
             yield _at((*place, "structures"), f"{recipe.name} is named like a phase that it is made of; give it another name")
             return
         try:
-            built = build_structure(recipe, ingredients_as_published({name: self.phases.get(name) for name in phases_of(recipe)}))
-            if isinstance(built.details, Slab) and "boundary" in block.properties:
-                built.details.termination.refuse_polar(recipe.name)
-            if "migration" in block.properties:
-                refuse_hops(recipe, [self.phases.get(name) for name in phases_of(recipe)], built.atoms, settings)
-            if "defects" in block.properties and isinstance(recipe, PhaseRecipe):
-                from seiflow.properties.defects.defects import supercells
-
-                supercells(built.atoms, recipe, settings.defects)
-            if "charged_defects" in block.properties and isinstance(recipe, PhaseRecipe):
-                from seiflow.properties.charged.plan import plan_charged
-
-                plan_charged(built.atoms, recipe, settings.charged_defects)
+            phases = {name: self.phases.get(name) for name in phases_of(recipe)}
+            self.sound.require(recipe, phases, block.properties, settings)
         except SeiflowError as error:
             message = str(error)
             named = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
@@ -299,7 +320,7 @@ class Study:
 
     def _mobile_problems(self, place: Location, recipe: StructureRecipe, block: Calculation) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""
-        mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases.names}
+        mobile = {self.phases.get(name).mobile for name in phases_of(recipe) if name in self.phases}
         for name in ("migration", "barrier_check", "interstitial_migration"):
             if name in block.properties and recipe.kind == "phase" and None in mobile:
                 yield _at((*place, "properties"), f"{name} of {recipe.name}: its recipe names no mobile species")
@@ -344,16 +365,29 @@ class Study:
                 yield _at((*place, "calculators"), f"{told}: {error}")
                 return
             chain.append(calculator.name)
+            yield from self._path_problems(place, calculator)
             problem = installation_problem(calculator)
             missing = sorted({symbol for structure in structures for symbol in uncovered(calculator, self._species(structure))})
             problem = problem or (f"calculator {calculator.name} does not cover {', '.join(missing)}" if missing else None)
             if problem:
                 yield _at((*place, "calculators"), f"{told}: {problem}")
 
+    def _path_problems(self, place: Location, calculator: CalculatorRecipe) -> Iterator[Problem]:
+        """Find files that the recipe of a calculator may not name."""
+        trusted = [Path(folder) for folder in self.config.trusted]
+        for problem in path_problems(calculator, self.calculators.path(calculator.name), [*self.folders, *trusted]):
+            yield _at((*place, "calculators"), problem)
+
+    @property
+    def sourced_calculators(self) -> list[tuple[CalculatorRecipe, Path]]:
+        """The recipes of all calculators that jobs need, with their files."""
+        names = sorted({job.calculator for job in self.jobs})
+        return [(self.calculators.get(name), self.calculators.path(name)) for name in names]
+
     def _species(self, structure: StructureRecipe) -> set[str]:
         if isinstance(structure, PhaseRecipe):
             return set(structure.charges)
-        known = [self.phases.get(name) for name in phases_of(structure) if name in self.phases.names]
+        known = [self.phases.get(name) for name in phases_of(structure) if name in self.phases]
         return {symbol for phase in known for symbol in phase.charges}
 
     def _valid_calculators(self) -> dict[str, CalculatorRecipe]:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +14,15 @@ from typing import Any, Protocol
 import yaml
 
 from seiflow.calculators.environments import conda_file
-from seiflow.documents import lines_of, problems_of
-from seiflow.errors import InputError, StudyError
+from seiflow.calculators.recipes import CalculatorRecipe
+from seiflow.errors import InputError
+from seiflow.provenance.folder import busy, prepare
+from seiflow.provenance.running import Lock
 from seiflow.records import read_record, write_text
 from seiflow.reference_forces import file_name, find_reference
-from seiflow.settings import PropertySettings
+from seiflow.resources import cards, memory, minutes, only_mpi
 from seiflow.shelves import StructureRecipe, phases_of
+from seiflow.snakefile import study_in
 from seiflow.store import VARIABLE, Store
 from seiflow.study import Study, settings_sections
 
@@ -37,15 +39,26 @@ class Plan:
 
     Args:
         study: A checked study.
+        leads: Whether this process leads the run. One that computes a single job, on another node perhaps, changes nothing.
     """
 
-    def __init__(self, study: Study) -> None:
-        """Make sure results can be written, and drop damaged ones so that they are computed again."""
+    def __init__(self, study: Study, *, leads: bool = True) -> None:
+        """Make the folder of results ready."""
         self.study = study
         self.results = study.config.results
         self.file = f"{self.results}/study.yaml"
-        require_writable(Path(self.results))
-        self.discarded = discard_damaged(Path(self.results))
+        self.notes = prepare(study, self._write_study) if leads else []
+
+    def begin(self) -> None:
+        """Keep other runs off the results until this process ends; Snakemake calls it before the first job."""
+        results = Path(self.results)
+        lock = Lock(results)
+        other = lock.take()
+        if other is not None:
+            message = f"error: {results}: {busy(results, other)}"
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
+            raise SystemExit(1)
+        lock.keep()
         self._write_study()
 
     @property
@@ -74,7 +87,11 @@ class Plan:
         return "|".join(map(re.escape, names)) or "(?!)"
 
     def _write_study(self) -> None:
-        """Keep the study beside its results; an unchanged one is left alone, so that nothing is made again for it."""
+        """Keep the study beside its results, and which structures are sound.
+
+        An unchanged one is left alone, so that nothing is made again for it.
+        """
+        self.study.sound.keep()
         text = yaml.safe_dump(self.study.config.model_dump(exclude_unset=True, exclude={"machine"}), sort_keys=False)
         path = Path(self.file)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -88,17 +105,47 @@ class Plan:
         """Return the recipe of a calculator."""
         return str(self.study.calculators.path(wildcards.calculator))
 
-    def memory(self, wildcards: Wildcards) -> int:
-        """Return the memory of one job, MB."""
-        return self.study.calculators.get(wildcards.calculator).memory_mb
+    @property
+    def resources(self) -> dict[str, Callable[..., object]]:
+        """What the jobs that evaluate a calculator ask of a cluster, as Snakemake and its Slurm plugin call it.
+
+        Several MPI processes are tasks of one core each, on one node.
+        """
+        return {
+            "mem_mb": self._of_calculator(memory),
+            "runtime": self._of_calculator(minutes),
+            "gpu": self._of_calculator(lambda recipe, _: cards(recipe)),
+            "mpi": self._of_calculator(lambda recipe, _: only_mpi(recipe, "mpirun")),
+            "tasks": self._of_calculator(lambda recipe, _: only_mpi(recipe, recipe.processes)),
+            "cpus_per_task": self._of_calculator(lambda recipe, _: only_mpi(recipe, 1)),
+            "nodes": self._of_calculator(lambda recipe, _: only_mpi(recipe, 1)),
+        }
+
+    def _of_calculator(self, demand: Callable[[CalculatorRecipe, int], object]) -> Callable[[Wildcards, int], object]:
+        """Return a resource function of Snakemake; a resource that is None is not asked for."""
+
+        def asked(wildcards: Wildcards, attempt: int) -> object:
+            return demand(self.study.calculators.get(wildcards.calculator), attempt)
+
+        return asked
 
     def processes(self, wildcards: Wildcards) -> int:
         """Return the MPI processes of one job."""
         return self.study.calculators.get(wildcards.calculator).processes
 
+    @property
+    def conda(self) -> str | Callable[[Wildcards], str]:
+        """The conda environment of all jobs if they share one, which Snakemake then need not ask for job by job."""
+        names = {self.study.calculators.get(name).environment for name in {job.calculator for job in self.study.jobs}}
+        return self._environment(names.pop()) if len(names) == 1 else self.environment
+
     def environment(self, wildcards: Wildcards) -> str:
-        """Return the file of the conda environment of a job: one in ``envs`` of the user's folders, or relative to the rules."""
-        name = self.study.calculators.get(wildcards.calculator).environment or "seiflow"
+        """Return the file of the conda environment of a job."""
+        return self._environment(self.study.calculators.get(wildcards.calculator).environment)
+
+    def _environment(self, name: str | None) -> str:
+        """Return a file in ``envs`` of the user's folders, or one relative to the rules."""
+        name = name or "seiflow"
         own = conda_file(name, self.study.folders)
         return str(own.absolute()) if own else f"../envs/{name}.yml"
 
@@ -180,15 +227,15 @@ class Plan:
         return self.study.structures.get(wildcards.structure)
 
 
-def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = False) -> Plan:
+def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = False, leads: bool = True) -> Plan:
     """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback.
 
     Jobs learn from the environment where finished steps are kept, so that another folder makes no job outdated. With conda
     Snakemake brings the environments of calculators that have their own, and nobody need make them beforehand.
     """
     try:
-        lines = lines_of(Path(files[0])) if len(files) == 1 and Path(files[0]).is_file() else None
-        made = Plan(Study(dict(config), ", ".join(files) or "study", lines, conda=with_conda))
+        where = study_in(files, config) if leads else ()
+        made = Plan(Study(dict(config), *where, conda=with_conda, checked=not leads), leads=leads)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
         raise SystemExit(1) from None
@@ -197,23 +244,9 @@ def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = 
     unusable = Store.from_environment().problem()
     if unusable:
         print(unusable, file=sys.stderr, flush=True)  # noqa: T201 - likewise
-    for path in made.discarded:
-        print(f"{path}: damaged or cut off; it is computed again", file=sys.stderr, flush=True)  # noqa: T201 - likewise
+    for note in made.notes:
+        print(note, file=sys.stderr, flush=True)  # noqa: T201 - likewise
     return made
-
-
-def parse_settings(text: str) -> PropertySettings:
-    """Return settings handed from a rule to a command."""
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        message = f"settings: no JSON ({error})"
-        raise InputError(message) from error
-    found = problems_of(data, PropertySettings)
-    if found:
-        message = "settings: " + "; ".join(problem for _, problem in found)
-        raise InputError(message)
-    return PropertySettings.model_validate(data)
 
 
 def names_in(record: str | Path, items: str, key: str) -> list[str]:
@@ -234,44 +267,3 @@ def site_names(record: str | Path, *, interstitials: bool = False) -> list[str]:
     """Return the names of the sites in the record of the sites of a boundary, on request the interstitial ones too."""
     found = read_record(Path(record))
     return [item["name"] for item in [*found["sites"], *(found["interstitials"] if interstitials else [])]]
-
-
-def discard_damaged(results: Path) -> list[Path]:
-    """Delete records that are no JSON and structures that are cut off, so that Snakemake makes them again; return them."""
-    damaged = []
-    for path in sorted([*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]):
-        try:
-            text = path.read_text(encoding="utf-8")
-            whole = path.suffix == ".extxyz" and _is_whole(text.splitlines())
-            if not whole:
-                json.loads(text)
-        except (OSError, ValueError):
-            path.unlink(missing_ok=True)
-            damaged.append(path)
-    return damaged
-
-
-def _is_whole(lines: Sequence[str]) -> bool:
-    """Tell whether extended XYZ holds as many lines as each of its frames says."""
-    start = 0
-    while start < len(lines):
-        if not lines[start].strip().isdigit():
-            return False
-        start += int(lines[start]) + 2
-    return start == len(lines) > 0
-
-
-def require_writable(results: Path) -> None:
-    """Refuse a results folder that cannot be written, before anything is computed."""
-    folder = results
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seiflow-") as file:
-            file.write(b"0" * 65536)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        problem = f"results: {folder} cannot be written ({error.strerror}); free some space or choose another folder"
-        where = "study"
-        raise StudyError(where, [problem]) from error

@@ -14,10 +14,10 @@ rule boundary:
     benchmark:
         f"{PAIR}/logs/boundary.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("boundary"),
     message:

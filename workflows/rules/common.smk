@@ -1,12 +1,21 @@
+import sys
+
+from seiflow.resident import offer
+from seiflow.snakefile import refuse_moved, require_command
 from seiflow.workflow import names_in, plan, site_names, sites_of_hop
 
 DEPLOYMENT = getattr(workflow.deployment_settings, "deployment_method", ())
+if not DEPLOYMENT:
+    require_command()
 PLAN = plan(
     config,
     [str(file) for file in workflow.configfiles],
     with_conda="CONDA" in {method.name for method in DEPLOYMENT},
+    leads=workflow.is_main_process,
 )
+offer(sys.argv)
 RESULTS = PLAN.results
+refuse_moved(RESULTS, workflow.modifier.path_modifier.replace_prefix(RESULTS))
 PAIR = f"{RESULTS}/{{structure}}/{{calculator}}"
 
 

@@ -11,10 +11,10 @@ rule elasticity:
     benchmark:
         f"{PAIR}/logs/elasticity.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("elasticity"),
     message:
@@ -36,10 +36,10 @@ rule phonons:
     benchmark:
         f"{PAIR}/logs/phonons.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("phonons"),
     message:
@@ -61,10 +61,10 @@ rule softness:
     benchmark:
         f"{PAIR}/logs/softness.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("softness"),
     message:
@@ -87,10 +87,10 @@ rule defects:
     benchmark:
         f"{PAIR}/logs/defects.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("defects"),
     message:
@@ -113,10 +113,10 @@ rule charged_defects:
     benchmark:
         f"{PAIR}/logs/charged_defects.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("charged_defects"),
     message:

@@ -7,8 +7,9 @@ checkpoint hops:
         f"{PAIR}/hops.json",
     log:
         f"{PAIR}/logs/hops.log",
+    localrule: True
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: 1
     params:
         settings=PLAN.settings("migration"),
@@ -33,10 +34,10 @@ rule vacancy:
     benchmark:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("migration"),
     message:
@@ -63,10 +64,10 @@ rule hop:
         f"{PAIR}/logs/{{hop}}.tsv"
     priority: 10
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("migration"),
     message:
@@ -89,10 +90,10 @@ rule barrier_check:
     benchmark:
         f"{PAIR}/logs/barrier_check.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("barrier_check"),
         cheaper=PLAN.cheaper,
@@ -117,10 +118,10 @@ rule interstitial_migration:
         f"{PAIR}/logs/interstitial_migration.tsv"
     priority: 10
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("interstitial_migration"),
     message:
@@ -143,8 +144,9 @@ rule migration:
         f"{PAIR}/logs/migration.log",
     wildcard_constraints:
         structure=PLAN.pattern(phases=True),
+    localrule: True
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: 1
     params:
         settings=PLAN.settings("migration"),
@@ -175,10 +177,10 @@ rule paths:
         structure=PLAN.pattern(phases=False),
     priority: 10
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("migration"),
     message:

@@ -17,6 +17,7 @@ rule report:
         ),
     log:
         f"{RESULTS}/logs/report.log",
+    localrule: True
     conda:
         "../envs/seiflow.yml"
     threads: 1
@@ -26,5 +27,11 @@ rule report:
         "seiflow report {input.study:q} > {log:q} 2>&1"
 
 
+onstart:
+    PLAN.begin()
+
+
 onerror:
-    shell("seiflow report {PLAN.file:q} || true")
+    shell(
+        "seiflow report {PLAN.file:q} > /dev/null || true; seiflow status --failed {PLAN.file:q} || true"
+    )

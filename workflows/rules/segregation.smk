@@ -8,8 +8,9 @@ checkpoint sites:
         f"{PAIR}/sites.json",
     log:
         f"{PAIR}/logs/sites.log",
+    localrule: True
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: 1
     params:
         settings=PLAN.settings("segregation"),
@@ -34,10 +35,10 @@ rule site_defect:
     benchmark:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("segregation"),
     message:
@@ -63,10 +64,10 @@ rule segregation:
     benchmark:
         f"{PAIR}/logs/segregation.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("segregation"),
     message:

@@ -29,10 +29,10 @@ rule register:
     benchmark:
         f"{PAIR}/logs/registry.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("registry"),
     message:
@@ -57,10 +57,10 @@ rule relax:
     benchmark:
         f"{PAIR}/logs/relaxation.tsv"
     conda:
-        PLAN.environment
+        PLAN.conda
     threads: PLAN.processes
     resources:
-        mem_mb=PLAN.memory,
+        **PLAN.resources,
     params:
         settings=PLAN.settings("relaxation"),
     message:

@@ -92,8 +92,6 @@ def conda_problem(recipe: CalculatorRecipe, folders: Sequence[Path]) -> str | No
     name = recipe.environment
     if name is None or conda_file(name, folders) or (WITH_THE_RULES / f"{name}.yml").is_file():
         return None
-    if not WITH_THE_RULES.is_dir():
-        return None  # an installed package, whose rules lie elsewhere
     return f"calculator {recipe.name}: conda knows no environment {name}; write envs/{name}.yml in a folder listed under library"
 
 

@@ -10,12 +10,13 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from seiflow.calculators.environments import VARIABLE, how_to_make, interpreter, problem_there
-from seiflow.calculators.machine import Machine
+from seiflow.calculators.machine import Machine, complete_allocation
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.errors import CalculatorError, SeiflowError
 from seiflow.records import digest_file, digest_text, versions
@@ -46,11 +47,25 @@ def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 
     return Persevering(lambda remedy: _made(recipe, arguments | (remedy.arguments if remedy else {})), recipe.remedies)
 
 
+_ready: dict[str, "Calculator"] = {}
+"""Calculators made before they are asked for, by factory and arguments."""
+
+
+def make_ready(recipe: CalculatorRecipe) -> None:
+    """Make the calculator of a recipe; the next one asked for in this process is this one."""
+    _ready[_call(recipe, recipe.arguments)] = _made(recipe, recipe.arguments)
+
+
+def _call(recipe: CalculatorRecipe, arguments: dict[str, JsonValue]) -> str:
+    return json.dumps([recipe.factory, arguments], sort_keys=True)
+
+
 def _machine_arguments(recipe: CalculatorRecipe, processes: int) -> dict[str, JsonValue]:
     """Return the arguments that the machine has the say in; they are no part of what a result depends on."""
     machine = Machine.from_environment()
     found: dict[str, JsonValue] = {}
     if recipe.program:
+        complete_allocation(processes)
         found["command"] = machine.command(recipe.program, processes)
     if recipe.data:
         found["folder"] = str(machine.folder(recipe.data))
@@ -60,6 +75,9 @@ def _machine_arguments(recipe: CalculatorRecipe, processes: int) -> dict[str, Js
 def _made(recipe: CalculatorRecipe, arguments: dict[str, JsonValue]) -> "Calculator":
     from ase.calculators.calculator import BaseCalculator
 
+    ready = _ready.pop(_call(recipe, arguments), None)
+    if ready is not None:
+        return ready
     module, _, name = recipe.factory.partition(":")
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -116,15 +134,25 @@ def installation_problem(recipe: CalculatorRecipe, *, conda: bool = False) -> st
 def _package_problem(recipe: CalculatorRecipe) -> str | None:
     """Return which package or program is not there."""
     module = recipe.factory.partition(":")[0]
-    try:
-        missing = importlib.util.find_spec(module) is None
-    except ModuleNotFoundError:
-        missing = True
-    absent = [module] if missing else [name for name in recipe.packages if importlib.util.find_spec(name) is None]
+    absent = [name for name in (module, *recipe.packages) if find_module(name) is None]
     if absent:
         return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {_installation(recipe)}"
     problem = Machine.from_environment().program_problem(recipe.program) if recipe.program else None
     return f"calculator {recipe.name}: {problem}" if problem else None
+
+
+def find_module(name: str) -> ModuleSpec | None:
+    """Return where a module is, without running it or the packages around it; None if it is not here."""
+    top, *inner = name.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a program that is run as a module
+        return None
+    for part in inner:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
+    return spec
 
 
 def _installation(recipe: CalculatorRecipe) -> str:

@@ -25,6 +25,17 @@ USUAL_FOLDERS = {
 """Where the files of a code are looked for if the machine's file does not say it."""
 
 
+def complete_allocation(processes: int) -> None:
+    """Tell the starters of MPI which node of Slurm this is and how many processes are meant for it.
+
+    The Slurm plugin of Snakemake takes these variables away, and Open MPI refuses to start without them. Jobs have one node.
+    """
+    node = os.environ.get("SLURMD_NODENAME")
+    if node and "SLURM_JOB_ID" in os.environ:
+        os.environ.setdefault("SLURM_NODELIST", node)
+        os.environ.setdefault("SLURM_TASKS_PER_NODE", str(processes))
+
+
 class Machine(BaseModel):
     """What recipes leave to the machine."""
 

@@ -27,6 +27,11 @@ def _expand(value: object) -> object:
     return symbols
 
 
+USUAL_NOISE = (1e-4, 1e-3)
+"""eV and relative, of a calculator that gives equal bits for equal inputs on one machine, when it is run on another."""
+UNSTEADY_NOISE = (5e-3, 0.05)
+"""The same of one that gives other bits each time, such as a density continued from the one before it."""
+
 Elements = Annotated[list[str], BeforeValidator(_expand)]
 
 
@@ -59,6 +64,15 @@ class CalculatorRecipe(Recipe):
     )
     stress: bool = Field(default=True, description="whether it returns the stress")
     deterministic: bool = Field(default=True, description="whether equal inputs give equal bits on one machine")
+    noise_ev: float | None = Field(
+        None,
+        gt=0,
+        description="how much an energy may differ when it is computed again, eV; null for what is usual of its kind: "
+        "see seiflow verify",
+    )
+    noise_relative: float | None = Field(
+        None, gt=0, description="the same for all that is no energy, as a part of the largest value of its kind"
+    )
     seconds_per_atom: float = Field(gt=0, description="cost of one evaluation on one core, s per atom; for estimates only")
     memory_mb: int = Field(1000, gt=0, description="memory of one process, MB")
     extra: str | None = Field(None, description="optional dependency of seiflow that brings it: pip install 'seiflow[EXTRA]'")
@@ -96,6 +110,16 @@ class CalculatorRecipe(Recipe):
     )
     magnetic: bool = Field(default=False, description="whether it heeds initial magnetic moments")
     source: Source
+
+    @property
+    def stated_noise_ev(self) -> float:
+        """How much an energy may differ when it is computed again, eV."""
+        return self.noise_ev or (USUAL_NOISE if self.deterministic else UNSTEADY_NOISE)[0]
+
+    @property
+    def stated_noise_relative(self) -> float:
+        """The same for all that is no energy, as a part of the largest value of its kind."""
+        return self.noise_relative or (USUAL_NOISE if self.deterministic else UNSTEADY_NOISE)[1]
 
     @model_validator(mode="after")
     def _fetched_weights_are_named(self) -> Self:

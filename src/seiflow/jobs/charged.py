@@ -34,7 +34,7 @@ def charged_defects(task: Task, relaxed: Path, competing: Sequence[Path]) -> Non
     settings = task.settings.charged_defects
     records = {path: read_record(path) for path in competing}
     inputs = {"relaxed": relaxed} | {f"competing {one['structure']}": path for path, one in records.items()}
-    step = task.step(inputs, settings, libraries=(LIBRARY,))
+    step = task.step(charged_defects, inputs, settings, libraries=(LIBRARY,))
     if step.found():
         return
     others = [

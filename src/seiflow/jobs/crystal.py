@@ -26,9 +26,10 @@ def build(structure_file: Path, phase_files: Sequence[Path], output: Path) -> No
 def relax(task: Task, built: Path, relaxed: Path) -> None:
     """Relax a structure of any kind."""
     is_phase = isinstance(task.structure, PhaseRecipe)
-    step = task.step({"built": built}, task.settings.relaxation if is_phase else task.settings.planar, relaxed)
+    job = _relax_crystal if is_phase else _relax_planar
+    step = task.step(job, {"built": built}, task.settings.relaxation if is_phase else task.settings.planar, relaxed)
     if not step.found():
-        (_relax_crystal if is_phase else _relax_planar)(task, step, built, relaxed)
+        job(task, step, built, relaxed)
 
 
 def _relax_crystal(task: Task, step: Step, built: Path, relaxed: Path) -> None:
@@ -54,7 +55,7 @@ def elasticity(task: Task, relaxed: Path) -> None:
     """Record the stiffness of a relaxed structure."""
     from seiflow.properties.elasticity import elasticity as compute
 
-    step = task.step({"relaxed": relaxed}, task.settings.elasticity)
+    step = task.step(elasticity, {"relaxed": relaxed}, task.settings.elasticity)
     if not step.found():
         step.finish(compute(read_structure(relaxed), task.engine, task.settings.elasticity))
 
@@ -63,7 +64,7 @@ def phonons(task: Task, relaxed: Path) -> None:
     """Record the phonons of a relaxed crystal."""
     from seiflow.properties.phonons import phonons as compute
 
-    step = task.step({"relaxed": relaxed}, task.settings.phonons)
+    step = task.step(phonons, {"relaxed": relaxed}, task.settings.phonons)
     if not step.found():
         step.finish(compute(read_structure(relaxed), task.engine, task.settings.phonons))
 
@@ -81,7 +82,7 @@ def softness(task: Task, reference: Path) -> None:
     from seiflow.properties.softness import softness as compute
     from seiflow.reference_forces import read_reference_forces
 
-    step = task.step({"reference": reference}, task.settings.softness)
+    step = task.step(softness, {"reference": reference}, task.settings.softness)
     if step.found():
         return
     found = read_reference_forces(reference)
@@ -102,7 +103,7 @@ def defects(task: Task, relaxed: Path, reservoir: Path | None = None) -> None:
     from seiflow.properties.defects.defects import defects as compute
 
     inputs = {"relaxed": relaxed} | ({"reservoir": reservoir} if reservoir else {})
-    step = task.step(inputs, task.settings.defects)
+    step = task.step(defects, inputs, task.settings.defects)
     if step.found():
         return
     (phase,) = task.phases

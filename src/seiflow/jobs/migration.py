@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def hops(task: Task, relaxed: Path) -> None:
     """Record the network of hops of a relaxed crystal."""
-    step = task.step({"relaxed": relaxed}, task.settings.migration)
+    step = task.step(hops, {"relaxed": relaxed}, task.settings.migration)
     if not step.found():
         step.finish(_network(task, relaxed), evaluations=0)
 
@@ -25,7 +25,8 @@ def vacancy(task: Task, relaxed: Path, site: str, frame: Path, head_start: Path 
     from seiflow.properties.migration.network import make_supercell
     from seiflow.properties.migration.states import relax_vacancy
 
-    step = task.step(_with_head_start({"relaxed": relaxed}, head_start), task.settings.migration, frame)
+    inputs = _with_head_start({"relaxed": relaxed}, head_start)
+    step = task.step(vacancy, inputs, task.settings.migration, frame, item=site)
     if step.found():
         return
     network = _network(task, relaxed)
@@ -53,7 +54,7 @@ def hop(task: Task, relaxed: Path, name: str, vacancy_files: list[Path], frames:
     from seiflow.properties.migration.symmetry import site_symmetry
 
     inputs = {"relaxed": relaxed} | {f"vacancy {path.stem}": path for path in vacancy_files}
-    step = task.step(_with_head_start(inputs, head_start), task.settings.migration, frames)
+    step = task.step(hop, _with_head_start(inputs, head_start), task.settings.migration, frames, item=name)
     if step.found():
         return
     network = _network(task, relaxed)
@@ -84,20 +85,23 @@ def migration(task: Task, relaxed: Path, hop_files: list[Path]) -> None:
     from seiflow.properties.migration.migration import HopResult
     from seiflow.properties.migration.migration import migration as compute
 
+    inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
+    step = task.step(migration, inputs, task.settings.migration)
+    if step.found():
+        return
     records = {path: read_record(path) for path in hop_files}
     results = {record["hop"]: HopResult.from_record(record) for record in records.values()}
     vacancies = {path for hop_file in hop_files for path in (hop_file.parent.parent / "vacancies").glob("*.json")}
     evaluations = sum(record["force_evaluations"] for record in [*records.values(), *map(read_record, sorted(vacancies))])
     result = compute(_network(task, relaxed), results)
-    inputs = {path.stem: path for path in hop_files} | {"relaxed": relaxed}
-    task.step(inputs, task.settings.migration).finish(result, evaluations)
+    step.finish(result, evaluations)
 
 
 def barrier_check(task: Task, cheaper: str, hop_files: Sequence[Path]) -> None:
     """Record single points at the structures of the hops of a cheaper calculator."""
     from seiflow.properties.migration.single_points import barrier_check as compute
 
-    step = task.step({path.stem: path for path in hop_files}, task.settings.migration)
+    step = task.step(barrier_check, {path.stem: path for path in hop_files}, task.settings.migration, item=cheaper)
     if not step.found():
         engine = task.engine_of(task.settings.migration.charge)
         step.finish(compute(cheaper, {path.stem: read_structures(path) for path in hop_files}, engine), task.evaluations)
@@ -128,7 +132,7 @@ def paths(
 
     inputs = {"relaxed": relaxed} | {path.name: path for path in (*site_files, *vacancy_files)}
     inputs |= {f"migration {path.parent.parent.name}": path for path in bulk_files}
-    step = task.step(inputs, task.settings.combined("migration", "segregation"), frames)
+    step = task.step(paths, inputs, task.settings.combined("migration", "segregation"), frames)
     if step.found():
         return
     atoms, species = read_structure(relaxed), mobile_species(task.phases)
@@ -149,7 +153,7 @@ def interstitial_migration(task: Task, relaxed: Path, frames: Path) -> None:
     """Record the interstitial hops of a relaxed crystal; ``frames`` holds the structures of states and hops."""
     from seiflow.properties.interstitial_migration.migration import interstitial_migration as compute
 
-    step = task.step({"relaxed": relaxed}, task.settings.interstitial_migration, frames)
+    step = task.step(interstitial_migration, {"relaxed": relaxed}, task.settings.interstitial_migration, frames)
     if step.found():
         return
     (phase,) = task.phases

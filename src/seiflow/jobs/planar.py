@@ -19,7 +19,7 @@ def register(task: Task, crystals: Sequence[Path], stiffnesses: Sequence[Path], 
     """Build a structure from crystals relaxed by the same calculator, in the best registry found."""
     from seiflow.properties.registry import registry
 
-    step = task.step(_inputs(crystals, stiffnesses), task.settings.registry, registered)
+    step = task.step(register, _inputs(crystals, stiffnesses), task.settings.registry, registered)
     if step.found():
         return
     built, result = registry(_planar(task), _ingredients(task, crystals, stiffnesses), task.engine, task.settings.registry)
@@ -33,10 +33,11 @@ def boundary(task: Task, relaxed: Path, registry: Path, crystals: Sequence[Path]
     from seiflow.properties.boundary import boundary as compute
 
     inputs = {"relaxed": relaxed, "registry": registry} | _inputs(crystals, stiffnesses)
-    step = task.step(inputs, task.settings.combined("boundary", "planar"))
+    step = task.step(boundary, inputs, task.settings.combined("boundary", "planar"))
     if step.found():
         return
-    recipe = STRUCTURES[_planar(task).kind].model_validate(read_record(registry)["recipe"])
+    planar = _planar(task)
+    recipe = STRUCTURES[planar.kind].model_validate({"summary": planar.summary} | read_record(registry)["recipe"])
     assert not isinstance(recipe, PhaseRecipe | ImportedRecipe)  # noqa: S101 - a kind with a plane
     parts = _ingredients(task, crystals, stiffnesses)
     surroundings = Surroundings(recipe, parts, task.engine, task.settings.boundary, task.settings.planar)

@@ -13,7 +13,7 @@ def sites(task: Task, relaxed: Path) -> None:
     """Record the distinct sites of the mobile ion in a relaxed boundary or interface."""
     from seiflow.properties.segregation import sites as compute
 
-    step = task.step({"relaxed": relaxed}, task.settings.segregation)
+    step = task.step(sites, {"relaxed": relaxed}, task.settings.segregation)
     if not step.found():
         step.finish(compute(read_structure(relaxed), mobile_species(task.phases), task.settings.segregation), evaluations=0)
 
@@ -26,7 +26,8 @@ def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:
 
     settings = task.settings.segregation
     # a defect does not depend on how many interstitials are tried, so that another number finds it in the store
-    step = task.step({"relaxed": relaxed}, settings.model_dump(mode="json", exclude={"interstitials"}), frame)
+    apart = settings.model_dump(mode="json", exclude={"interstitials"})
+    step = task.step(site_defect, {"relaxed": relaxed}, apart, frame, item=site)
     if step.found():
         return
     atoms, species = read_structure(relaxed), mobile_species(task.phases)
@@ -60,7 +61,7 @@ def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals:
     inputs = {"relaxed": relaxed} | {path.stem: path for path in site_files}
     inputs |= {f"{path.stem} {path.parent.parent.name}": path for path in crystals}
     settings = task.settings.segregation
-    step = task.step(inputs, settings)
+    step = task.step(segregation, inputs, settings)
     if step.found():
         return
     atoms, species = read_structure(relaxed), mobile_species(task.phases)

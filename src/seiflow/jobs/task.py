@@ -1,7 +1,7 @@
 """What every job of the pipeline is given, and how its result reaches the disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,13 @@ from seiflow.calculators.factory import (
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine, Report, silent
 from seiflow.errors import InputError
+from seiflow.identity import calculator_identity, input_identity, recipe_identity, weights_identity
 from seiflow.journal import Journal
-from seiflow.records import canonical, digest_file, digest_text, git_revision, plain, versions, write_record
+from seiflow.reach import code_digests
+from seiflow.records import digest_file, git_revision, plain, versions, write_record, write_text
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe, load_recipe, load_structure
-from seiflow.store import Store, physics_digest
+from seiflow.store import Key, Store
 from seiflow.structures.checks import Certificate
 from seiflow.structures.fingerprint import digest
 from seiflow.structures.recipes import PhaseRecipe
@@ -87,8 +89,10 @@ class Task:
     def engine_of(self, charge: int) -> Engine:
         """Return the calculator for cells of a charge in e, counted and journalled beside the neutral one."""
         if charge not in self._engines:
-            path = self.output.with_name(f".{self.output.name}.journal")
-            journal = Journal(path, calculator_context(self.calculator, charge)) if charge else self.journal
+            journal = self.journal  # read before anything is added to it: it tells what an earlier run left
+            if charge:
+                path = self.output.with_name(f".{self.output.name}.journal")
+                journal = Journal(path, calculator_context(self.calculator, charge))
             self._engines[charge] = Engine(make_calculator(self.calculator, charge, self.processes), journal, self.report)
         return self._engines[charge]
 
@@ -107,16 +111,26 @@ class Task:
     def _engines(self) -> dict[int, Engine]:
         return {}
 
-    def step(self, inputs: Mapping[str, Path], settings: object, *files: Path, libraries: tuple[str, ...] = ()) -> "Step":
+    def step(
+        self,
+        job: Callable[..., None],
+        inputs: Mapping[str, Path],
+        settings: object,
+        *files: Path,
+        item: str = "",
+        libraries: tuple[str, ...] = (),
+    ) -> "Step":
         """Return the step that this job is.
 
         Args:
-            inputs: Files the result is made from.
+            job: The function that computes the result; all code that it can reach is taken to matter.
+            inputs: Files the result is made from, by what they are.
             settings: The settings it is made with.
             files: What is written besides the record.
+            item: Name of what it is made for, if that is one of several: a site, a hop.
             libraries: Optional ones that the result depends on besides those that all do.
         """
-        return Step(self, inputs, settings, files, libraries)
+        return Step(self, job, inputs, settings, files, item, libraries)
 
 
 @dataclass(frozen=True)
@@ -124,17 +138,29 @@ class Step:
     """A job with all that its result depends on."""
 
     task: Task
+    job: Callable[..., None]
     inputs: Mapping[str, Path]
     settings: object
-    files: tuple[Path, ...]
+    files: tuple[Path, ...] = ()
+    item: str = ""
     libraries: tuple[str, ...] = ()
 
     def found(self) -> bool:
-        """Fetch the result from the store, and tell whether it was there."""
-        there = self.task.store.fetch(self._key, (self.task.output, *self.files))
-        if there:
-            self.task.report("found in the store, nothing is computed")
-        return there
+        """Fetch the result from the store, and tell whether it was there.
+
+        Its provenance becomes that of this step: recipes and inputs may have come from other files of the same content. The
+        git revision stays that of the code which computed it.
+        """
+        texts = self.task.store.fetch(self.key)
+        record = _record(texts, 1 + len(self.files))
+        if texts is None or record is None:
+            return False
+        for path, text in zip(self.files, texts[1:], strict=True):
+            write_text(path, text)
+        revision = record["provenance"].get("git_revision")
+        write_record(self.task.output, record | {"provenance": self._provenance | {"git_revision": revision}}, self.files)
+        self.task.report("found in the store, nothing is computed")
+        return True
 
     def finish(self, result: object, evaluations: int | None = None) -> None:
         """Write the record of a result, keep it in the store and drop the journal.
@@ -153,9 +179,34 @@ class Step:
             "force_evaluations": task.engine.force_evaluations if evaluations is None else evaluations,
             "provenance": self._provenance | {"git_revision": git_revision()},
         }
-        write_record(task.output, record)
-        task.store.keep(self._key, (task.output, *self.files))
+        write_record(task.output, record, self.files)
+        problem = task.store.keep(self.key, (task.output, *self.files))
+        if problem:
+            task.report(problem)
         task.journal.remove()
+
+    @cached_property
+    def key(self) -> Key:
+        """What the result is found by in the store."""
+        task, made = self.task, self._provenance
+        calculator, weights = task.calculator, made["weights_sha256"]
+        parts = {
+            "step": f"{self.name} {self.item}".strip(),
+            "structure": recipe_identity(task.structure),
+            "phases": {phase.name: recipe_identity(phase) for phase in task.phases if phase != task.structure},
+            "calculator": calculator_identity(calculator, weights),
+            "weights": weights_identity(weights),
+            "settings": made["settings"],
+            "inputs": {what: input_identity(path) for what, path in self.inputs.items()},
+            "versions": {what: version for what, version in made["versions"].items() if what != "seiflow"},
+            "code": code_digests(self.job, calculator.factory),
+        }
+        return Key(task.structure.name, calculator.name, parts["step"], parts)
+
+    @property
+    def name(self) -> str:
+        """What the step is called."""
+        return self.job.__name__.lstrip("_")
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:
@@ -172,11 +223,16 @@ class Step:
             "settings": json.loads(settings.model_dump_json()) if hasattr(settings, "model_dump_json") else settings,
         }
 
-    @cached_property
-    def _key(self) -> str:
-        output = self.task.output
-        what = f"{output.parent.name}/{output.name}"
-        return digest_text(canonical({"step": what, "code": physics_digest(), "provenance": self._provenance}))
+
+def _record(texts: list[str] | None, files: int) -> dict[str, Any] | None:
+    """Return the record among the files of an entry; None if it holds none, or other files than so many."""
+    if texts is None or len(texts) != files:
+        return None
+    try:
+        record = json.loads(texts[0])
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("provenance"), dict) else None
 
 
 def read_structure(path: Path) -> "Atoms":
@@ -189,7 +245,7 @@ def read_structures(path: Path) -> "list[Atoms]":
     from ase.io import read
 
     try:
-        frames: list[Atoms] = read(path, ":")
+        frames: list[Atoms] = read(path, ":", format="extxyz")
         frames[-1]  # an empty file is as bad as a damaged one
     except FileNotFoundError as error:
         message = f"{path}: no such file"
@@ -211,8 +267,6 @@ def write_structures(path: Path, frames: "list[Atoms]") -> None:
     import io
 
     from ase.io import write
-
-    from seiflow.records import write_text
 
     buffer = io.StringIO()
     write(buffer, frames, format="extxyz")

@@ -48,7 +48,7 @@ class Registry:
     """The search.
 
     Attributes:
-        recipe: The recipe with the chosen registry, all keys.
+        recipe: The recipe with the chosen registry, all keys but the summary.
         structure: What the builder tells of the chosen structure: Σ and misorientation, or match and strains, terminations.
         tried: Every registry, the lowest energy first.
         chosen: Index of the chosen one.
@@ -81,7 +81,7 @@ def registry(
     found = candidates(recipe, ingredients, best=settings.candidates, step=settings.step, removed_max=settings.removed_max)
     if not found:
         tried = Tried({}, None, None, len(own.atoms), None)
-        return own, Registry(recipe.model_dump(mode="json"), _facts(own), (tried,), 0, ())
+        return own, Registry(_told(recipe), _facts(own), (tried,), 0, ())
     others = [candidate for candidate in found if not same_structure(candidate.atoms, own.atoms)]
     recipes: list[tuple[PlanarRecipe, float | None, Built]] = [(recipe, None, own)]
     recipes += [(other.recipe, other.score_j_per_m2, build_structure(other.recipe, ingredients)) for other in others]
@@ -98,7 +98,7 @@ def registry(
         raise ConvergenceError(message)
     failed = sum(item[0].problem is not None for item in results)
     warnings = (f"{failed} of {len(results)} registries did not relax and were left out.",) if failed else ()
-    return built, Registry(chosen.model_dump(mode="json"), _facts(built), tuple(item[0] for item in results), 0, warnings)
+    return built, Registry(_told(chosen), _facts(built), tuple(item[0] for item in results), 0, warnings)
 
 
 def _energy(
@@ -115,6 +115,10 @@ def _energy(
         return None, "; ".join(problems)
     excess = relaxed.get_potential_energy() - bulk_energy(formula_units(relaxed, phases), parts)
     return excess / ((2 if relaxed.pbc[2] else 1) * area_of(relaxed)) * J_PER_M2, None
+
+
+def _told(recipe: "PlanarRecipe") -> dict[str, object]:
+    return recipe.model_dump(mode="json", exclude={"summary"})
 
 
 def _facts(built: Built) -> dict[str, object]:

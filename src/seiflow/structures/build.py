@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seiflow.structures.bulk import build_crystal
-from seiflow.structures.checks import Certificate, certify
+from seiflow.structures.bulk import build_crystal, certified_crystal
+from seiflow.structures.checks import Certificate
 from seiflow.structures.grain_boundary import GrainBoundary, build_grain_boundary
 from seiflow.structures.imported import ImportedRecipe, build_imported
 from seiflow.structures.interface import Interface, build_interface
@@ -66,8 +66,7 @@ def build_structure(recipe: PhaseRecipe | PlanarRecipe | ImportedRecipe, ingredi
         StructureError: if the structure fails its certificate.
     """
     if isinstance(recipe, PhaseRecipe):
-        crystal = build_crystal(recipe)
-        return Built(crystal, certify(crystal, recipe), None)
+        return Built(*certified_crystal(recipe), None)
     if isinstance(recipe, ImportedRecipe):
         return Built(*build_imported(recipe, {name: ingredients[name].recipe for name in recipe.phases}), None)
     parts = [ingredients[name] for name in recipe.ingredients]

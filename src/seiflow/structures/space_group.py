@@ -3,6 +3,7 @@
 Source: Togo, Shinohara, Tanaka, Sci. Technol. Adv. Mater. Meth. 4, 2384822 (2024).
 """
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from spglib import SpglibDataset
 
 Answer = TypeVar("Answer")
 
@@ -38,10 +40,8 @@ class Operations:
 
 def operations(atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> Operations:
     """Return the operations that leave a structure and its cell as they are, within a tolerance in Å."""
-    import spglib
-
-    found = _ask(spglib.get_symmetry, atoms, tolerance)
-    return Operations(np.asarray(found["rotations"], dtype=np.int64), np.asarray(found["translations"], dtype=float))
+    found = _ask(_dataset, atoms, tolerance)
+    return Operations(np.array(found.rotations, dtype=np.int64), np.array(found.translations, dtype=float))
 
 
 def permutation(atoms: Atoms, rotation: "NDArray[np.int64]", translation: "NDArray[np.float64]") -> "NDArray[np.int64]":
@@ -56,9 +56,7 @@ def permutation(atoms: Atoms, rotation: "NDArray[np.int64]", translation: "NDArr
 
 def space_group(atoms: Atoms) -> tuple[str, int]:
     """Return the space group's Hermann-Mauguin symbol and its number in the International Tables."""
-    import spglib
-
-    found = _ask(spglib.get_symmetry_dataset, atoms)
+    found = _ask(_dataset, atoms)
     return str(found.international), int(found.number)
 
 
@@ -115,10 +113,22 @@ def primitive_count(atoms: Atoms, tolerance: float) -> int:
 
 def asymmetric_unit(atoms: Atoms) -> "NDArray[np.int64]":
     """Return the index of one atom of each set of atoms that the space group maps onto each other."""
+    found = _ask(_dataset, atoms)
+    return np.unique(np.asarray(found.crystallographic_orbits, dtype=np.int64), return_index=True)[1]
+
+
+def _dataset(cell: "tuple[NDArray[np.float64], ...]", symprec: float) -> "SpglibDataset":
+    """Return all that spglib says of a cell; the last few answers are remembered, because the same cell is asked for often."""
+    vectors, places, numbers = (np.ascontiguousarray(part).tobytes() for part in cell)
+    return _remembered(vectors, places, numbers, symprec)
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered(vectors: bytes, places: bytes, numbers: bytes, symprec: float) -> "SpglibDataset":
     import spglib
 
-    found = _ask(spglib.get_symmetry_dataset, atoms)
-    return np.unique(np.asarray(found.crystallographic_orbits, dtype=np.int64), return_index=True)[1]
+    cell = (np.frombuffer(vectors).reshape(3, 3), np.frombuffer(places).reshape(-1, 3), np.frombuffer(numbers, dtype=np.int64))
+    return spglib.get_symmetry_dataset(cell, symprec=symprec)
 
 
 def _ask(question: "Callable[..., Answer]", atoms: Atoms, tolerance: float = SYMMETRY_TOLERANCE) -> "Answer":

@@ -4,19 +4,20 @@ Distances between ions of different units are what tells a sound contact from an
 bonds. The shortest of each kind in the bulk are the yardstick for boundaries.
 """
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from seiflow.structures.recipes import PhaseRecipe, Polyatomic
 from seiflow.structures.sites import crystal_from_sites
 
 if TYPE_CHECKING:
-    from ase import Atoms
     from numpy.typing import NDArray
 
 HORIZON = 6.0
@@ -46,7 +47,7 @@ class Units:
         return np.asarray(same & together)
 
 
-def find_units(atoms: "Atoms", groups: Sequence[Polyatomic]) -> Units:
+def find_units(atoms: Atoms, groups: Sequence[Polyatomic]) -> Units:
     """Return the units of a structure: atoms joined by the bonds of its polyatomic groups."""
     bonds: dict[int, list[tuple[int, NDArray[np.int64]]]] = {index: [] for index in range(len(atoms))}
     for group in groups:
@@ -75,8 +76,24 @@ def groups_of(phases: Sequence[PhaseRecipe]) -> list[Polyatomic]:
     return list({group.name: group for phase in phases for group in phase.polyatomic}.values())
 
 
-def shortest_contacts(atoms: "Atoms", groups: Sequence[Polyatomic], horizon: float = HORIZON) -> dict[Pair, float]:
+def shortest_contacts(atoms: Atoms, groups: Sequence[Polyatomic], horizon: float = HORIZON) -> dict[Pair, float]:
     """Return the shortest distance between ions of different units for each pair of species, Å."""
+    content = (np.ascontiguousarray(part).tobytes() for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc))
+    return dict(_contacts_of(*content, tuple(group.model_dump_json() for group in groups), horizon))
+
+
+@functools.lru_cache(maxsize=16)
+def _contacts_of(
+    numbers: bytes, positions: bytes, cell: bytes, pbc: bytes, given: tuple[str, ...], horizon: float
+) -> dict[Pair, float]:
+    """Return the shortest contacts; the last few are remembered, because the same crystal is asked for often."""
+    atoms = Atoms(
+        np.frombuffer(numbers, dtype=np.int64),
+        positions=np.frombuffer(positions).reshape(-1, 3),
+        cell=np.frombuffer(cell).reshape(3, 3),
+        pbc=np.frombuffer(pbc, dtype=bool),
+    )
+    groups = [Polyatomic.model_validate_json(text) for text in given]
     first, second, distances, shifts = neighbor_list("ijdS", atoms, horizon)
     outside = ~find_units(atoms, groups).inside(first, second, shifts)
     found: dict[Pair, float] = {}

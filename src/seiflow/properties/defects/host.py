@@ -32,6 +32,10 @@ DIGITS = 3
 """Of distances, Å: those that agree belong to one shell."""
 
 
+PLACE_DIGITS = 5
+"""Of fractional coordinates: images of a place that agree are one place."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """Something that can be missing.
@@ -104,7 +108,9 @@ class Host:
             if unit.leader not in seen:
                 found.append(unit)
                 images = self._images(self.atoms.positions[unit.leader], range(len(self._moves[0])))
-                near = self.distances(images, self.positions(units)).argmin(axis=1)
+                places = np.linalg.solve(np.asarray(self.atoms.cell).T, images.T).T
+                apart = np.unique(np.round(places % 1.0, PLACE_DIGITS) % 1.0, axis=0) @ np.asarray(self.atoms.cell)
+                near = self.distances(apart, self.positions(units)).argmin(axis=1)
                 seen |= {units[number].leader for number in near.tolist()}
         return tuple(found)
 

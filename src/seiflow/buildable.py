@@ -1,0 +1,105 @@
+"""Whether a structure can be built and its cells be made, before anything is computed; what was found sound is remembered.
+
+Building takes most of the time of a large study's checks, and a study is started many times. The results folder therefore keeps
+a digest of all that the checks of a structure depend on: recipes, properties, settings, versions, and the code of this package.
+"""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from seiflow.errors import InputError
+from seiflow.properties.migration.fitness import refuse_hops
+from seiflow.records import versions, write_text
+from seiflow.settings import PropertySettings
+from seiflow.shelves import StructureRecipe
+from seiflow.structures.build import build_structure, ingredients_as_published
+from seiflow.structures.recipes import PhaseRecipe
+from seiflow.structures.slab import Slab
+
+FILE = ".buildable"
+"""In the results folder; a digest a line."""
+
+HEEDED = ("boundary", "migration", "defects", "charged_defects")
+"""Properties for which more than the structure itself is made."""
+
+
+def refuse_unbuildable(
+    recipe: StructureRecipe, phases: Mapping[str, PhaseRecipe], properties: Sequence[str], settings: PropertySettings
+) -> None:
+    """Build a structure and the cells that its properties need, and refuse what cannot be computed.
+
+    Args:
+        recipe: Of the structure.
+        phases: What it is made of, by name; a phase of itself.
+        properties: What is wanted of it.
+        settings: Of the study.
+
+    Raises:
+        SeiflowError: saying what is wrong.
+    """
+    built = build_structure(recipe, ingredients_as_published(phases))
+    if isinstance(built.details, Slab) and "boundary" in properties:
+        built.details.termination.refuse_polar(recipe.name)
+    if "migration" in properties:
+        refuse_hops(recipe, list(phases.values()), built.atoms, settings)
+    if "defects" in properties and isinstance(recipe, PhaseRecipe):
+        from seiflow.properties.defects.defects import supercells
+
+        supercells(built.atoms, recipe, settings.defects)
+    if "charged_defects" in properties and isinstance(recipe, PhaseRecipe):
+        from seiflow.properties.charged.plan import plan_charged
+
+        plan_charged(built.atoms, recipe, settings.charged_defects)
+
+
+class Sound:
+    """Structures that were found sound, in this run and, by a results folder, in earlier ones.
+
+    Args:
+        results: The folder; nothing is written there before :meth:`keep`.
+    """
+
+    def __init__(self, results: Path) -> None:
+        """Read what earlier runs found."""
+        self._file = results / FILE
+        try:
+            self._known = frozenset(self._file.read_text(encoding="ascii").split())
+        except (OSError, ValueError):
+            self._known = frozenset()
+        self._found: set[str] = set()
+
+    def require(
+        self, recipe: StructureRecipe, phases: Mapping[str, PhaseRecipe], properties: Sequence[str], settings: PropertySettings
+    ) -> None:
+        """Refuse a structure as :func:`refuse_unbuildable` does, which is asked once for equal arguments."""
+        key = _digest(recipe, phases, properties, settings)
+        if key not in self._known and key not in self._found:
+            refuse_unbuildable(recipe, phases, properties, settings)
+        self._found.add(key)
+
+    def keep(self) -> None:
+        """Keep for later runs which of the structures asked for are sound; without room on disk they are built again."""
+        if self._found != self._known:
+            with contextlib.suppress(InputError):
+                write_text(self._file, "\n".join(sorted(self._found)) + "\n")
+
+
+def _digest(
+    recipe: StructureRecipe, phases: Mapping[str, PhaseRecipe], properties: Sequence[str], settings: PropertySettings
+) -> str:
+    heeded = [name for name in HEEDED if name in properties]
+    models = [settings, recipe, *phases.values()]
+    return hashlib.sha256("\0".join([_code(), *heeded, *(model.model_dump_json() for model in models)]).encode()).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    """Return a digest of the versions and of the source code that the checks may depend on."""
+    digest = hashlib.sha256(repr(sorted(versions().items())).encode())
+    package = Path(__file__).parent
+    for path in sorted([*(package / "structures").rglob("*.py"), *(package / "properties").rglob("*.py"), Path(__file__)]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

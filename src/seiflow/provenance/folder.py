@@ -1,0 +1,157 @@
+"""The folder of results before a run: writable, whole, of this time and place, and nobody else's."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from seiflow.calculators.trust import foreign_code
+from seiflow.errors import StudyError
+from seiflow.provenance.adoption import adopt, from_the_future, in_words
+from seiflow.provenance.running import Lock, left_behind
+from seiflow.shelves import phases_of
+from seiflow.study import Study
+
+DAMAGED = ".damaged"
+"""Added to the name of a file that is no whole result."""
+
+SHOWN = 5
+"""Files that a message names."""
+
+
+def prepare(study: Study, write_study: Callable[[], None]) -> list[str]:
+    """Make a folder of results ready for a run, unless another run has it, and return what a user should know.
+
+    Args:
+        study: A checked study.
+        write_study: Writes the study into the folder.
+
+    Raises:
+        StudyError: if the folder cannot be used, or a recipe is of the future.
+    """
+    results = Path(study.config.results)
+    require_writable(results)
+    results.mkdir(parents=True, exist_ok=True)
+    lock = Lock(results)
+    other = lock.take()
+    if other is not None:
+        return [f"{results}: {busy(results, other)}"]
+    try:
+        told = [left_behind(lock.last) or "", *foreign_code(study.sourced_calculators, study.folders)]
+        now = _clock(results)
+        _refuse_future_recipes(study, now)
+        told += [f"{path}: damaged or cut off; it is computed again" for path in discard_damaged(results)]
+        files = [*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]
+        if files and (lock.moved or from_the_future(files, now)):
+            told.append(str(adopt(study, now)))
+        write_study()
+        if lock.moved:
+            lock.note(None)
+    finally:
+        lock.leave()
+    return [text for text in told if text]
+
+
+def busy(results: Path, other: object) -> str:
+    """Return that a folder belongs to another run."""
+    return (
+        f"another run is at work here ({other}). Nothing is changed for this one: wait until it has ended, or give this study a "
+        f"results folder of its own (results: {results}-2); steps that both need are computed once, by way of the store"
+    )
+
+
+def discard_damaged(results: Path) -> list[Path]:
+    """Put aside records that are no JSON and structures that are cut off, so that Snakemake makes them again; return them.
+
+    They stay as ``NAME.damaged``: one may have been edited by hand.
+
+    Raises:
+        StudyError: if one cannot be read, which does not mean that it is damaged.
+    """
+    damaged = []
+    unreadable = []
+    for path in sorted([*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]):
+        try:
+            if not _is_whole(path):
+                os.replace(path, path.with_name(path.name + DAMAGED))
+                damaged.append(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable.append(
+                f"results: {path} cannot be read or moved ({error.strerror}); make it yours, or choose another folder"
+            )
+    _refuse(unreadable)
+    return damaged
+
+
+def _is_whole(path: Path) -> bool:
+    data = path.read_bytes()
+    try:
+        if path.suffix == ".json":
+            return isinstance(json.loads(data), dict)
+        return _holds_its_frames(data.decode().splitlines())
+    except ValueError:
+        return False
+
+
+def _holds_its_frames(lines: Sequence[str]) -> bool:
+    """Tell whether extended XYZ holds as many lines as each of its frames says."""
+    start = 0
+    while start < len(lines):
+        if not lines[start].strip().isdigit():
+            return False
+        start += int(lines[start]) + 2
+    return start == len(lines) > 0
+
+
+def require_writable(results: Path) -> None:
+    """Refuse a results folder that cannot be written, before anything is computed."""
+    folder = results
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seiflow-") as file:
+            file.write(b"0" * 65536)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        problem = f"results: {folder} cannot be written ({error.strerror}); free some space or choose another folder"
+        where = "study"
+        raise StudyError(where, [problem]) from error
+    closed = [path for path in results.glob("*/*/") if not os.access(path, os.W_OK)]
+    _refuse([f"results: {path} cannot be written; make it yours (chmod, chown), or choose another folder" for path in closed])
+
+
+def _clock(results: Path) -> float:
+    """Return the time by the clock that dates the files of the results, which may be that of a file server."""
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".seiflow-") as file:
+        return os.fstat(file.fileno()).st_mtime
+
+
+def _refuse_future_recipes(study: Study, now: float) -> None:
+    """Refuse recipes dated later than now.
+
+    Snakemake takes a result that is older than its recipe for one of a clock gone wrong, and deletes it.
+    """
+    structures = {job.structure for job in study.jobs}
+    phases = {name for structure in structures for name in phases_of(study.structures.get(structure))}
+    paths = {study.structures.path(name) for name in structures} | {study.phases.path(name) for name in phases}
+    paths |= {study.calculators.path(job.calculator) for job in study.jobs}
+    _refuse(
+        [
+            f"{path}: its date is {in_words(ahead)} ahead of the clock of the results folder ({time.ctime(now)}), and Snakemake "
+            "would delete results that seem older than their recipe. Set the clock right, or give the file the time of now: "
+            f"touch {path}"
+            for path, ahead in sorted(from_the_future(sorted(paths), now).items())
+        ]
+    )
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        where = "study"
+        raise StudyError(where, problems[:SHOWN] + more)

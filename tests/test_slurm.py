@@ -1,0 +1,294 @@
+"""Studies on a real Slurm of one node: they end as without it, and get over jobs and nodes that are ended."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from slurm_cluster import Cluster, missing_programs
+
+from conftest import PROGRAMS, environment
+from seiflow.resources import SNAKEMAKE_MB
+from seiflow.study import Study
+from seiflow.workflow import Plan
+
+pytestmark = pytest.mark.study
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Library = Callable[..., Path]
+
+NODE_MB = 6000
+HUNGER_MB = 900
+SECONDS_TO_WAIT = 280
+
+CALCULATORS = f'''\
+"""EMT that takes its time, and memory, and one that starts a program in parallel; the environment says how much."""
+import os
+import subprocess
+import time
+
+from ase.calculators.emt import EMT
+
+
+class slow(EMT):
+    def calculate(self, *arguments, **keywords):
+        time.sleep(float(os.environ.get("SECONDS_PER_EVALUATION", "0")))
+        super().calculate(*arguments, **keywords)
+
+
+class greedy(EMT):
+    def calculate(self, *arguments, **keywords):
+        if "SLURM_JOB_ID" in os.environ and not hasattr(self, "taken"):
+            self.taken = bytearray(b"1") * {HUNGER_MB << 20}
+            time.sleep(4)
+        super().calculate(*arguments, **keywords)
+
+
+def program_version(command):
+    return "1"
+
+
+def ranks(command):
+    said = subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["rank", "rank"], said
+    return EMT()
+'''
+
+SHARED = {
+    "summary": "a test",
+    "elements": ["Cu", "Al"],
+    "charge": False,
+    "seconds_per_atom": 0.001,
+    "source": {"citation": "a test"},
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "slow": {"factory": "trying:slow", "memory_mb": 400},
+    "greedy": {"factory": "trying:greedy", "memory_mb": 500},
+    "ranks": {"factory": "trying:ranks", "memory_mb": 300, "processes": 2, "program": "rank"},
+}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a Slurm of one node that runs while the tests of this file do."""
+    missing = missing_programs()
+    if missing:
+        message = f"{', '.join(missing)} not installed: apt-get install slurm-wlm munge"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"), cpus=6, memory_mb=NODE_MB)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+def own_recipes(folder: Path) -> None:
+    """Write calculators that take their time or memory, or start a program, and the program."""
+    (folder / "mine/calculators").mkdir(parents=True)
+    (folder / "trying.py").write_text(CALCULATORS, encoding="utf-8")
+    for name, keys in RECIPES.items():
+        text = yaml.safe_dump(SHARED | {"name": name} | keys)
+        (folder / f"mine/calculators/{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "rank").write_text("#!/bin/sh\necho rank\n", encoding="utf-8")
+    (folder / "rank").chmod(0o755)
+
+
+def study(folder: Path, *blocks: tuple[list[str], list[str], list[str]], **keys: object) -> None:
+    """Write a study of blocks of structures, calculators and properties."""
+    names = ("structures", "calculators", "properties")
+    data = {"library": ["mine"], "calculations": [dict(zip(names, block, strict=True)) for block in blocks]} | keys
+    (folder / "study.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+def variables(folder: Path, **more: str) -> dict[str, str]:
+    """Return the environment in which studies find the calculators and the program of a test."""
+    known = environment()
+    return (
+        known
+        | {
+            "PATH": f"{folder}{os.pathsep}{known['PATH']}",
+            "PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "SEIFLOW_STORE": str(folder / "store"),
+        }
+        | more
+    )
+
+
+@contextlib.contextmanager
+def running(cluster: Cluster, repository: Path, folder: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a study with the profile of the repository; what it says goes into said.txt."""
+    known = variables(folder, **more)
+    path = f"{cluster.folder / 'bin'}{os.pathsep}{known['PATH']}"
+    command = [str(PROGRAMS / "snakemake"), "--snakefile", str(repository / "Snakefile"), "--configfile", "study.yaml"]
+    command += ["--workflow-profile", str(repository / "profiles/slurm"), "--slurm-no-account", "--latency-wait", "10"]
+    command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2", *arguments]
+    with (folder / "said.txt").open("ab") as said:
+        process = subprocess.Popen(
+            command, cwd=folder, env=known | cluster.variables | {"PATH": path}, stdout=said, stderr=said, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def ended(process: subprocess.Popen[bytes], folder: Path) -> str:
+    """Wait until a study has ended well and return what it said."""
+    status = process.wait(SECONDS_TO_WAIT)
+    said = (folder / "said.txt").read_text(encoding="utf-8")
+    assert status == 0, said
+    return said
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until a condition holds, no longer than the study runs."""
+    end = time.monotonic() + SECONDS_TO_WAIT
+    while not condition():
+        assert process.poll() is None, (folder / "said.txt").read_text(encoding="utf-8")
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def lines(journal: Path) -> int:
+    """Return the evaluations in a journal."""
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def slurm_job(cluster: Cluster, comment: str) -> str:
+    """Return the number of the job of Slurm with a word in its comment that runs now."""
+    found = [line.split("|")[0] for line in cluster.ask("squeue", "-h", "-t", "R", "-o", "%i|%k").splitlines() if comment in line]
+    return found[-1]
+
+
+def first_line(log: Path) -> str:
+    """Return the first line of a log."""
+    return log.read_text(encoding="utf-8").splitlines()[0]
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    """Return all records of a study as they are on disk, by path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted((folder / "results").rglob("*.json"))}
+
+
+def undisturbed(folder: Path, beside: Path, repository: Path) -> dict[str, bytes]:
+    """Return the records of the same study run here and at once."""
+    own_recipes(folder)
+    (folder / "study.yaml").write_bytes((beside / "study.yaml").read_bytes())
+    command = [
+        str(PROGRAMS / "snakemake"),
+        "--snakefile",
+        str(repository / "Snakefile"),
+        "--configfile",
+        "study.yaml",
+        "--cores",
+        "2",
+    ]
+    done = subprocess.run(command, cwd=folder, env=variables(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return records(folder)
+
+
+def test_study_on_slurm_ends_as_without_it(slurm: Cluster, repository: Path, tmp_path: Path, finished: Path) -> None:
+    """A study run by Slurm has the records of one run here, byte by byte, and a calculator gets its MPI processes there."""
+    own_recipes(tmp_path)
+    blocks = [(["Cu"], ["emt"], ["elasticity", "migration"]), (["Al"], ["ranks"], ["relaxation"])]
+    study(tmp_path, *blocks, settings={"migration": {"image_distance": 5}})
+    with running(slurm, repository, tmp_path) as process:
+        said = ended(process, tmp_path)
+    there, here = records(finished), records(tmp_path)
+    assert "results/Al/ranks/relaxation.json" in here
+    assert {name: there[name] for name in here if "/emt/" in name} == {name: here[name] for name in here if "/emt/" in name}
+    assert sum("/emt/" in name for name in here) == 6
+    assert said.count("has been submitted with SLURM jobid") == 5, "relax twice, elasticity, vacancy, hop"
+
+
+def test_bad_day_costs_nothing(slurm: Cluster, repository: Path, tmp_path: Path) -> None:
+    """A lost node, a cancelled job, one over its time and one over its memory: the study ends by itself, byte by byte as ever."""
+    (there := tmp_path / "there").mkdir()
+    own_recipes(there)
+    study(there, (["Al", "Cu"], ["slow"], ["elasticity"]), (["Cu"], ["greedy"], ["relaxation"]))
+    results = there / "results"
+    limits = ["--set-resources", "elasticity:runtime=attempt"]
+    with running(slurm, repository, there, *limits, SECONDS_PER_EVALUATION="2.5") as process:
+        wait_for(lambda: lines(results / "Al/slow/.relaxation.json.journal") >= 2, process, there)
+        slurm.lose_node()
+        slurm.start_one("slurmd")
+        wait_for(lambda: lines(results / "Cu/slow/.elasticity.json.journal") >= 4, process, there)
+        slurm.ask("scancel", slurm_job(slurm, "rule_elasticity_wildcards_Cu_slow"))
+        said = ended(process, there)
+    assert {word for word in ("CANCELLED", "TIMEOUT", "NODE_FAIL") if f"status is: '{word}'" in said} >= {"CANCELLED", "TIMEOUT"}
+    memory = (slurm.folder / "slurmd.log").read_text(encoding="utf-8")
+    assert f">{SNAKEMAKE_MB + RECIPES['greedy']['memory_mb']}), cancelling it" in memory
+    for job in ("Al/slow/logs/relaxation.log", "Al/slow/logs/elasticity.log", "Cu/slow/logs/elasticity.log"):
+        assert "resuming" in first_line(results / job), job
+    (here := tmp_path / "here").mkdir()
+    assert records(there) == undisturbed(here, there, repository)
+
+
+def test_group_shares_one_start_up(
+    slurm: Cluster,
+    repository: Path,
+    tmp_path: Path,
+    installed: Callable[[str], object],
+    run: Run,
+    workflow: Callable[..., list[str]],
+) -> None:
+    """A study with CHGNet whose jobs share a Slurm job and a process has the records of jobs by themselves; the process ends."""
+    installed("chgnet")
+    (there := tmp_path / "there").mkdir()
+    (here := tmp_path / "here").mkdir()
+    (shared := there / "tmp").mkdir()
+    for folder in (there, here):
+        study(folder, (["LiF"], ["chgnet"], ["elasticity"]), library=[])
+    together = ["--groups", "build=one", "relax=one", "elasticity=one"]
+    with running(slurm, repository, there, *together, TMPDIR=str(shared)) as process:
+        wait_for(lambda: bool(list(shared.glob("seiflow-*/*"))), process, there)
+        said = ended(process, there)
+    assert said.count("has been submitted with SLURM jobid") == 1
+    done = run("snakemake", *workflow(), cwd=here)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert records(there) == records(here)
+    end = time.monotonic() + 10
+    while list(shared.glob("seiflow-*")):
+        assert time.monotonic() < end, "the shared process did not end"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked"),
+    [
+        pytest.param({"memory_mb": 400}, {"mem_mb": 900, "runtime": 21}, id="plain"),
+        pytest.param({"memory_mb": 400, "arguments": {"device": "cuda:0"}}, {"mem_mb": 900, "runtime": 21, "gpu": 1}, id="card"),
+        pytest.param(
+            {"memory_mb": 400, "processes": 4, "program": "pw.x", "seconds_per_atom": 6},
+            {"mem_mb": 2100, "runtime": 520, "mpi": "mpirun", "tasks": 4, "cpus_per_task": 1, "nodes": 1},
+            id="parallel",
+        ),
+    ],
+)
+def test_job_asks_for_what_its_calculator_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library, keys: dict[str, object], asked: dict[str, object]
+) -> None:
+    """Memory, time, cards and MPI tasks come from the recipe, what is not needed is not asked for, and a retry asks for more."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pw.x").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "pw.x").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    library(tmp_path / "mine", calculator=keys)
+    block = {"structures": ["Cu3Au"], "calculators": ["pair"], "properties": ["relaxation"]}
+    demands = Plan(Study({"library": ["mine"], "store": None, "calculations": [block]})).resources
+    pair = SimpleNamespace(structure="Cu3Au", calculator="pair")
+    first = {name: demand(pair, 1) for name, demand in demands.items()}
+    assert {name: value for name, value in first.items() if value is not None} == asked
+    assert demands["mem_mb"](pair, 3) == SNAKEMAKE_MB + 3 * (asked["mem_mb"] - SNAKEMAKE_MB)
+    assert demands["runtime"](pair, 3) == 4 * asked["runtime"]
