@@ -1,4 +1,4 @@
-"""A Slurm of one node that lives in a folder: own keys, ports and state, so that one already running on the machine is left alone."""
+"""A Slurm of one node that lives in a folder: own keys, ports and state, so that another on the machine is left alone."""
 
 import contextlib
 import getpass

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from conftest import PROGRAMS, environment
+
 from seiflow.resident import FEWEST, VARIABLE, offer
 
 Job = Callable[..., "subprocess.Popen[str]"]
@@ -54,6 +54,12 @@ def path_with(folder: Path) -> str:
     return f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 
 
+def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Wait for a command; return its exit status and what it said on standard error."""
+    told = process.communicate(timeout=60)[1]
+    return process.returncode, told
+
+
 def residents(folder: Path) -> list[Path]:
     """Return the folders of the sockets of shared processes."""
     return list((folder / "tmp").glob("seiflow-*"))
@@ -69,13 +75,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_shared_jobs_are_as_if_alone(job: Job, tmp_path: Path, owner: "subprocess.Popen[bytes]") -> None:
     """Jobs of one process, two at a time, write the bytes of jobs by themselves, fail by themselves, and leave nothing behind."""
-    assert job("alone", shared=False).wait() == 0
+    assert finished(job("alone", shared=False)) == (0, "")
     assert not residents(tmp_path)
     started = [job(name, shared=True) for name in ("first", "second")]
     bad = job("bad", shared=True, settings='{"relaxation": {"max_steps": 1, "fmax": 1e-9}}')
-    assert [process.wait() for process in started] == [0, 0]
-    told = bad.communicate()[1]
-    assert bad.returncode == 1
+    assert [finished(process) for process in started] == [(0, "")] * 2
+    status, told = finished(bad)
+    assert status == 1
     assert "error: bad/relaxation.json: " in told
     assert (tmp_path / "bad/relaxation.failed").exists()
     assert len(residents(tmp_path)) == 1
@@ -99,7 +105,7 @@ class Slow(EMT):
 
 
 def test_killed_job_ends_in_the_shared_process_too(job: Job, tmp_path: Path, repository: Path) -> None:
-    """When a command that waits for the shared process is killed, its job stops there, and the next one goes on from its journal."""
+    """When a command that waits for the shared process is killed, its job stops there, and the next goes on from its journal."""
     (tmp_path / "tardy.py").write_text(SLOW, encoding="utf-8")
     recipe = tmp_path / "slow.yaml"
     text = (repository / "calculators/emt.yaml").read_text(encoding="utf-8")
@@ -108,12 +114,12 @@ def test_killed_job_ends_in_the_shared_process_too(job: Job, tmp_path: Path, rep
     killed = job("slow", shared=True, calculator=recipe)
     wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    finished(killed)
     time.sleep(1.5)
     done = journal.read_bytes()
     time.sleep(1.5)
     assert journal.read_bytes() == done
-    assert job("slow", shared=True, calculator=recipe).wait() == 0
+    assert finished(job("slow", shared=True, calculator=recipe))[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,15 @@ def test_remains_of_killed_jobs_go(store: Store) -> None:
     assert not left.exists()
 
 
+def test_killed_removal_leaves_no_part_of_an_entry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that is being removed is out of sight before its first file goes."""
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    prune(store, larger_than_gb=0)
+    assert not entry(store).exists()
+    (left,) = store.remains()
+    assert len(list(left.iterdir())) == 3
+
+
 # What a key is made of
 
 
@@ -348,17 +357,19 @@ CHANGES = """
 import sys
 from pathlib import Path
 from seiflow import reach
-from seiflow.jobs import crystal
+from seiflow.jobs import crystal, planar
 
 job, factory, *files = sys.argv[1:]
-job = getattr(crystal, job)
+job = getattr(planar if job == "register" else crystal, job)
 before = reach.code_digests(job, factory)
-for name in files:
+for each in files:
+    name, _, function = each.partition(":")
     path = Path(reach.__file__).parent / name
     text = path.read_text()
-    path.write_text(text.replace("Record the phonons", "Record all phonons") if "jobs" in name else text + "\\nEXTRA = 1\\n")
+    start = text.index(":\\n", text.index(f"def {function}(")) + 2 if function else len(text)
+    path.write_text(text[:start] + ("    1 + 1\\n" if function else "\\nEXTRA = 1\\n") + text[start:])
     reach.code_digests.cache_clear()
-    print(name, reach.code_digests(job, factory) != before)
+    print(each, reach.code_digests(job, factory) != before)
     path.write_text(text)
 """
 REACHED = [
@@ -369,7 +380,7 @@ REACHED = [
     "calculators/learned.py",
 ]
 ELSEWHERE = ["properties/phonons.py", "structures/slab.py", "calculators/gpaw.py", "status.py", "estimate.py", "store.py"]
-ELSEWHERE += ["jobs/crystal.py", "report/html.py", "calculators/environments.py", "relaxation.py"]
+ELSEWHERE += ["jobs/crystal.py:phonons", "report/html.py", "calculators/environments.py", "relaxation.py"]
 
 
 def test_code_counts_where_a_step_can_reach_it(tmp_path: Path) -> None:
@@ -383,7 +394,8 @@ def test_code_counts_where_a_step_can_reach_it(tmp_path: Path) -> None:
         return [name for name, answer in (line.split() for line in told.splitlines()) if answer == "True"]
 
     assert changed("elasticity", "seiflow.calculators.chgnet:chgnet", *REACHED, *ELSEWHERE) == REACHED
-    assert changed("phonons", EMT, "jobs/crystal.py", "calculators/learned.py") == ["jobs/crystal.py"]
+    own = ["jobs/planar.py:register", "jobs/planar.py:_ingredients", "jobs/task.py:read_structures", "structures/slab.py"]
+    assert changed("register", EMT, *own, "jobs/planar.py:boundary", "calculators/learned.py") == own
 
 
 def test_code_of_a_calculator_counts_unless_it_has_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,14 @@ weights count by content; a result that a step is made from by its numbers, not 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.records import digest_file, digest_text
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from seiflow.calculators.recipes import CalculatorRecipe
 
 WORDS = frozenset({"summary", "source"})
 """Fields of a recipe for people."""
@@ -37,12 +39,12 @@ LONGEST = 2000
 """Characters of a field that is kept as it is; of a longer one, such as the atoms of an imported structure, the digest is."""
 
 
-def recipe_identity(recipe: BaseModel) -> dict[str, Any]:
+def recipe_identity(recipe: "BaseModel") -> dict[str, Any]:
     """Return the fields of a structure's recipe that results depend on."""
     return _short(recipe.model_dump(mode="json", exclude=set(WORDS)))
 
 
-def calculator_identity(recipe: CalculatorRecipe, weights: Mapping[str, str]) -> dict[str, Any]:
+def calculator_identity(recipe: "CalculatorRecipe", weights: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of a calculator's recipe that results depend on.
 
     Args:

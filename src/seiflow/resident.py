@@ -1,4 +1,4 @@
-"""One process that the small jobs of a group share: it imports the packages and makes the calculator once, and forks for each job.
+"""One process that the small jobs of a group share: it imports packages and makes the calculator once, and forks for each job.
 
 A group of Snakemake's runs many commands one after the other in one job of a cluster. To import PyTorch and load a model takes
 longer than a small job computes. The first command therefore starts a resident process; it and the later ones hand their
@@ -64,7 +64,7 @@ def run_there(arguments: Sequence[str], recipe_file: Path) -> int | None:
         connection = _connection(_folder(owner), recipe_file, owner)
     except OSError:
         return None
-    request = {"arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}
+    request = {"arguments": list(arguments), "folder": str(Path.cwd()), "environment": dict(os.environ)}
     with connection:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -72,7 +72,7 @@ def run_there(arguments: Sequence[str], recipe_file: Path) -> int | None:
         connection.sendall(json.dumps(request).encode() + b"\n")
         answer = connection.makefile().readline()
     if not answer:
-        print("error: the process that the jobs of this group share has ended; was there too little memory?", file=sys.stderr)
+        sys.stderr.write("error: the process that the jobs of this group share has ended; was there too little memory?\n")
         return 1
     status = int(answer)
     return status if status >= 0 else 128 - status
@@ -132,8 +132,8 @@ def serve(place: Path, recipe_file: Path, owner: int) -> None:
     listener.bind(str(place))
     listener.listen(1000)
     ended, wake = socket.socketpair()
-    wake.setblocking(False)
-    ended.setblocking(False)
+    wake.setblocking(False)  # noqa: FBT003 - the only way to say it
+    ended.setblocking(False)  # noqa: FBT003 - likewise
     signal.set_wakeup_fd(wake.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sys.stdout.close()
@@ -196,7 +196,7 @@ def _compute(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for given, own in zip(streams, STREAMS, strict=True):
             os.dup2(given, own)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
         os.environ.clear()
         os.environ.update(request["environment"] | {VARIABLE: ""})
         os.chdir(request["folder"])

@@ -27,7 +27,7 @@ def _expand(value: object) -> object:
     return symbols
 
 
-USUAL_NOISE = (1e-4, 1e-3)
+USUAL_NOISE = (1e-3, 5e-3)
 """eV and relative, of a calculator that gives equal bits for equal inputs on one machine, when it is run on another."""
 UNSTEADY_NOISE = (5e-3, 0.05)
 """The same of one that gives other bits each time, such as a density continued from the one before it."""

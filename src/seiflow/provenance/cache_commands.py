@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seiflow.errors import InputError
-from seiflow.store import VARIABLE, Entry, Store
 
 if TYPE_CHECKING:
     from seiflow.provenance.explaining import Explanation
     from seiflow.provenance.planned import Place
+    from seiflow.store import Entry, Store
     from seiflow.study import Study
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names the type no other way
@@ -51,7 +51,7 @@ def add_cache(commands: "Commands") -> None:
     prune.add_argument("--dry-run", action="store_true", help="remove nothing, tell what would be")
     prune.set_defaults(run=_prune)
     for command in (explain, listing, check, prune):
-        help_text = f"folder of the cache; by default that of {VARIABLE}, or else that of the study"
+        help_text = "folder of the cache; by default that of SEIFLOW_STORE, or else that of the study"
         command.add_argument("--cache", type=Path, metavar="FOLDER", help=help_text)
 
 
@@ -125,12 +125,13 @@ def _run_from(results: Path) -> Path:
     return results.parents[len(named.parts) - 1] if inside else Path.cwd()
 
 
-def _store(given: Path | None, study: "Study | None" = None) -> Store:
+def _store(given: Path | None, study: "Study | None" = None) -> "Store":
     """Return the store that is named on the command line, by the environment, by the study or by default.
 
     Raises:
         InputError: if there is none.
     """
+    from seiflow.store import VARIABLE, Store
     from seiflow.study import StudyConfig
 
     named = study.config.store if study else StudyConfig.model_fields["store"].default
@@ -141,7 +142,7 @@ def _store(given: Path | None, study: "Study | None" = None) -> Store:
     return Store(Path(os.path.normpath(Path(folder).expanduser().absolute())))
 
 
-def _print_one(what: Path, told: "Explanation", store: Store) -> None:
+def _print_one(what: Path, told: "Explanation", store: "Store") -> None:
     if told.key is None:
         _say(f"{what}: cannot be told yet, {told.waits}")
         return
@@ -156,7 +157,7 @@ def _print_one(what: Path, told: "Explanation", store: Store) -> None:
         _say(f"  {word:{width}s}  {sentence}")
 
 
-def _print_study(told: "list[Explanation]", store: Store) -> None:
+def _print_study(told: "list[Explanation]", store: "Store") -> None:
     words = ["waits" if each.key is None else "hit" if each.found else "miss" for each in told]
     wide = max(len(_name(each)) for each in told)
     for word, each in zip(words, told, strict=True):
@@ -219,11 +220,11 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _short(entry: Entry) -> str:
+def _short(entry: "Entry") -> str:
     return "/".join((*entry.folder.parts[-4:-1], entry.folder.name[:SHORT]))
 
 
-def _history(entry: Entry) -> str:
+def _history(entry: "Entry") -> str:
     return f"kept by {_user(entry.owner)}, last used {_day(entry.used)}"
 
 

@@ -20,9 +20,6 @@ LEFT_OVER = re.compile(
 
 NUMBERS = re.compile(r"[-−]?\d+(\.\d+)?")
 
-STEP = 0.02
-"""Å, over which a curvature is a second difference of energies."""
-
 COUNTS = {"force_evaluations", "provenance"}
 """Keys that are not compared within noise: another rounding may need another step."""
 
@@ -33,7 +30,7 @@ class Noise:
 
     Attributes:
         energy_ev: Energies, eV.
-        relative: All else, as a part of the largest number under the same key.
+        relative: All else, as a part of the largest number under the same key, or of one of its unit.
     """
 
     energy_ev: float
@@ -55,8 +52,8 @@ class Noise:
         if key.endswith("_ev_per_angstrom"):
             return float(np.sqrt(self.energy_ev * STIFFNESS)) + self.relative * largest
         if key.endswith("_ev_per_angstrom2"):
-            return self.energy_ev / STEP**2 + self.relative * largest
-        return self.relative * max(largest, 1e-6)
+            return self.relative * max(largest, STIFFNESS)
+        return self.relative * max(largest, 1.0)
 
 
 @dataclass(frozen=True)
