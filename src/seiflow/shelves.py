@@ -151,7 +151,8 @@ def _structure_folders(folders: Sequence[Path]) -> list[Path]:
 def stated_kind(path: Path) -> str:
     """Return what kind of structure a recipe says it is, without reading all of it as YAML; empty if it says nothing."""
     try:
-        found = re.search(r"^kind:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        # at the start of a line, or inside the braces of a recipe that is one flow mapping
+        found = re.search(r"^(?:\{.*?\b)?[\"']?kind[\"']?:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
         return ""
     return found[1] if found else ""
