@@ -81,7 +81,7 @@ def path_problems(recipe: CalculatorRecipe, file: Path, folders: Sequence[Path])
     roots = [Path(), *folders, *map(Path, CACHES)]
     inside = [root.expanduser().resolve() for root in roots]
     texts = [
-        text for arguments in (recipe.arguments, *(each.arguments for each in recipe.remedies)) for text in _texts(arguments)
+        text for arguments in (recipe.arguments, *(each.arguments for each in recipe.remedies)) for text in texts_in(arguments)
     ]
     named = [*recipe.weights, *(text for text in texts if text.startswith(("/", "~")) or _climbs(text))]
     problems = []
@@ -102,16 +102,16 @@ def _place(recipe: CalculatorRecipe) -> str:
     return f"from {spec.origin}" if spec and spec.origin else "which is not here"
 
 
-def _texts(value: JsonValue) -> Iterator[str]:
+def texts_in(value: JsonValue) -> Iterator[str]:
     """Yield all texts in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from texts_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from texts_in(item)
 
 
 def _climbs(text: str) -> bool:

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf
+from seiflow.calculators.trust import texts_in
 from seiflow.documents import read_yaml
 from seiflow.errors import SeiflowError
 from seiflow.shelves import data_folder
@@ -103,21 +103,13 @@ def _of_recipe(path: Path, known: dict[str, CalculatorRecipe]) -> Iterator[Code]
     yield Code(str(path), f"imports and calls {factory}", refused=usual is None)
     if program is not None:
         yield Code(str(path), f"starts the program {program}", refused=usual is None or usual.program != program)
-    for text in _texts([recipe.get("arguments"), recipe.get("remedies")]):
+    for text in texts_in([recipe.get("arguments"), recipe.get("remedies")]):
         if "/" in text or "\\" in text or text.startswith("~"):
             yield Code(str(path), f"hands the path {text!r} to {factory}", refused=True)
     weights = recipe.get("weights")
     for entry in weights if isinstance(weights, list) else []:
         if str(entry).startswith(("/", "~")) or ".." in Path(str(entry).replace(":", "/")).parts:
             yield Code(str(path), f"reads {entry}", refused=usual is None or entry not in usual.weights)
-
-
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - any YAML value
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _package() -> list[CalculatorRecipe]:
