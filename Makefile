@@ -35,6 +35,7 @@ bench: $(READY)
 	python benchmarks/migration.py
 	python benchmarks/bands.py
 	python benchmarks/structures.py
+	python benchmarks/scale.py
 
 # what is generated from the code and checked to be in step by the tests
 docs: $(READY)

@@ -5,12 +5,13 @@ import getpass
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 SECONDS_TO_START = 30.0
@@ -136,20 +137,20 @@ class Cluster:
     def lose_node(self) -> None:
         """Kill the node's daemon and all that runs there with no warning, as when a node loses power."""
         daemon = self._running.pop("slurmd")
-        for pid in (daemon.pid, *self._keepers()):
-            for one in (pid, *(_descendants(pid) if pid != daemon.pid else [])):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
+        daemon.kill()
         daemon.wait()
+        for keeper in self._keepers():
+            for process in (keeper, *keeper.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
-    def _keepers(self) -> list[int]:
+    def _keepers(self) -> list[psutil.Process]:
         """Return the processes that keep watch over the jobs of this Slurm."""
-        mark = f"SLURM_CONF={self.file}\0".encode()
         found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (folder / "comm").read_text() == "slurmstepd\n" and mark in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
+        for process in psutil.process_iter(["name"]):
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "slurmstepd" and process.environ().get("SLURM_CONF") == str(self.file):
+                    found.append(process)
         return found
 
     def stop(self) -> None:
@@ -206,9 +207,3 @@ def _free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def _descendants(pid: int) -> Sequence[int]:
-    """Return the processes that a process started, and those that they did."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [pid_of for child in map(int, found) for pid_of in (child, *_descendants(child))]

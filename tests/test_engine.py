@@ -14,13 +14,14 @@ from ase.calculators.lj import LennardJones
 from ase.optimize import BFGS
 from ase.units import GPa
 
-from seiflow.engine import LARGEST_SANE_FORCE, Engine
+from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError
 from seiflow.journal import Journal
 from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
+from seiflow.recording import LARGEST_SANE_FORCE
 from seiflow.settings import MigrationSettings
 from seiflow.structures.space_group import space_group
 

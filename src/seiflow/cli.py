@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a user sees one line; the log keeps the traceback
         if "log" in options and options.log:
-            with options.log.open("a", encoding="utf-8") as log:
+            with contextlib.suppress(OSError), options.log.open("a", encoding="utf-8") as log:
                 log.write(traceback.format_exc())
         return _failed(f"unexpected {type(error).__name__}: {error}", failure, options)
     if failure:
@@ -126,8 +126,10 @@ def _failed(message: str, failure: Path | None, options: argparse.Namespace) -> 
     where = f"{options.output}: " if "output" in options else ""
     print(f"error: {where}{message}", file=sys.stderr)
     if failure:
-        with contextlib.suppress(OSError):
-            failure.write_text(message + "\n", encoding="utf-8")
+        from seiflow.records import write_text
+
+        with contextlib.suppress(SeiflowError):  # the disk may be full
+            write_text(failure, message + "\n")
     return 1
 
 

@@ -1,12 +1,15 @@
 """The commands of the rules: one for each job of the pipeline."""
 
 import argparse
+import contextlib
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from seiflow.errors import InputError
 
 if TYPE_CHECKING:
     from seiflow.jobs.task import Task
@@ -110,13 +113,21 @@ class _Progress:
     def __init__(self, log: Path | None, name: str) -> None:
         self._log = log
         if log:
-            log.write_text("", encoding="utf-8")
+            try:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.write_text("", encoding="utf-8")
+            except OSError as error:
+                message = (
+                    f"{log}: cannot be written ({error.strerror}). Free some space or make the folder writable, then run again."
+                )
+                raise InputError(message) from error
         self._name = name
         self._last = time.monotonic()
 
     def __call__(self, line: str) -> None:
         if self._log:
-            with self._log.open("a", encoding="utf-8") as file:
+            # no reason to stop: on a full disk the next evaluation does, and says what to do
+            with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
@@ -128,8 +139,6 @@ def _task(options: argparse.Namespace) -> "Task":
     from seiflow.settings import parse_settings
     from seiflow.store import Store
 
-    if options.log:
-        options.log.parent.mkdir(parents=True, exist_ok=True)
     name = "/".join([*options.output.parts[-3:-1], options.output.stem])
     report = _Progress(options.log, name)
 

@@ -1,36 +1,33 @@
 """What a property may ask of a calculator: evaluate a structure, or relax it.
 
-The engine counts force evaluations (the currency in which costs are stated), refuses forces that are not finite or
-that no solid has, keeps a journal from which a killed job resumes, and reports progress. Physics code sees an
-:class:`Engine` and never learns which calculator is behind it.
+The engine counts force evaluations (the currency in which costs are stated), keeps a journal from which a killed job resumes,
+and reports progress. Physics code sees an :class:`Engine` and never learns which calculator is behind it.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator
 from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from ase.units import GPa
 
-from seiflow.calculators.electronic import Electronic, ElectronicState
-from seiflow.errors import CalculatorError, ConvergenceError
-from seiflow.journal import Journal, Results
+from seiflow.calculators.electronic import ElectronicState
+from seiflow.errors import ConvergenceError
+from seiflow.journal import Journal
 from seiflow.normal_filter import NormalFilter
 from seiflow.quasi_newton import QuasiNewton
+from seiflow.recording import RecordingCalculator
 from seiflow.structures.space_group import SYMMETRY_TOLERANCE
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.optimize.optimize import Optimizer
     from numpy.typing import NDArray
-
-LARGEST_SANE_FORCE = 1000.0
-"""eV/Å; beyond it atoms sit on top of each other or a potential has left its domain."""
 
 Report = Callable[[str], None]
 
@@ -46,91 +43,6 @@ class Evaluation:
     energy: float
     forces: "NDArray[np.float64]"
     stress: "NDArray[np.float64] | None" = None
-
-
-class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
-    """An ASE calculator that counts, checks and journals the evaluations of another one."""
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
-
-    def __init__(self, calculator: Calculator, journal: Journal) -> None:
-        """Wrap ``calculator``."""
-        super().__init__()
-        self._calculator = calculator
-        self._journal = journal
-        self.force_evaluations = 0
-        self.most_evaluations: int | None = None
-
-    def calculate(
-        self,
-        atoms: "Atoms | None" = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill ``results``, from the journal where it holds this structure."""
-        super().calculate(atoms, properties, system_changes)
-        if self.most_evaluations is not None and self.force_evaluations >= self.most_evaluations:
-            message = "the force evaluations allowed for this were used up"
-            raise ConvergenceError(message)
-        stress = "stress" in (properties or [])
-        results = self._journal.find(self.atoms, stress=stress)
-        if results is None:
-            results = self._compute(stress=stress)
-            self._journal.add(self.atoms, results, stress=stress)
-        self.force_evaluations += 1
-        self.results = dict(results)
-        self.results["free_energy"] = self.results["energy"]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences for the result, those of an earlier run included."""
-        return tuple(self._journal.notes)
-
-    def electronic_state(self, atoms: "Atoms") -> ElectronicState:
-        """Return potential and band edges, from the journal where it holds those of this structure."""
-        journal = self._journal.sibling("electronic")
-        found = journal.find(atoms, stress=False)
-        if found is None:
-            if not isinstance(self._calculator, Electronic):
-                message = f"{type(self._calculator).__name__} tells no electrostatic potential and band edges"
-                raise CalculatorError(message)
-            state = self._calculator.electronic_state(atoms)
-            found = {f"planar_{axis}_ev": values for axis, values in enumerate(state.planar_ev)}
-            found |= {"sites_ev": state.sites_ev, "valence_ev": state.valence_ev, "conduction_ev": state.conduction_ev}
-            journal.add(atoms, found, stress=False)
-        first, second, third = (np.asarray(found[f"planar_{axis}_ev"]) for axis in range(3))
-        sites = np.asarray(found["sites_ev"])
-        return ElectronicState((first, second, third), sites, float(found["valence_ev"]), float(found["conduction_ev"]))
-
-    def _compute(self, *, stress: bool) -> Results:
-        atoms = self.atoms.copy()
-        atoms.set_constraint()
-        self._calculator.calculate(atoms, ["energy", "forces", *(["stress"] if stress else [])], all_changes)
-        for remedy in getattr(self._calculator, "helped", ()):
-            self._journal.note(f"A density became self-consistent only with a remedy of the recipe: {remedy}.")
-        found = self._calculator.results
-        results: Results = {
-            "energy": float(found["energy"]),
-            "forces": np.asarray(found["forces"], dtype=float),
-        }
-        if stress:
-            results["stress"] = np.asarray(found["stress"], dtype=float)
-        self._check(results)
-        return results
-
-    def _check(self, results: Results) -> None:
-        formula = self.atoms.get_chemical_formula()
-        number = self.force_evaluations + 1
-        if not all(np.isfinite(value).all() for value in results.values()):
-            message = f"evaluation {number} of {formula}: the calculator returned NaN or infinity. {_ADVICE}"
-            raise CalculatorError(message)
-        largest = float(np.abs(results["forces"]).max())
-        if largest > LARGEST_SANE_FORCE:
-            message = f"evaluation {number} of {formula}: a force of {largest:.3g} eV/Å, above {LARGEST_SANE_FORCE:g}. {_ADVICE}"
-            raise CalculatorError(message)
-
-
-_ADVICE = "The structure may hold overlapping atoms, or lie outside what the calculator was made for."
 
 
 class Engine:

@@ -8,6 +8,7 @@
     │   └── StudyError           a study (config.yaml), with every mistake found in it
     ├── StructureError           a structure failed its certificate
     ├── CalculatorError          a calculator cannot be made, crashed, or returned nonsense
+    │   ├── NonsenseError        the forces of a structure are no forces of a solid
     │   └── UnconvergedDensityError  an electron density did not become self-consistent
     ├── ConvergenceError         an iteration ended above its tolerance; says what was reached
     └── PhysicsError             a converged result that is not the quantity asked for
@@ -43,6 +44,10 @@ class StructureError(SeiflowError):
 
 class CalculatorError(SeiflowError):
     """A calculator could not be made, or returned something that is no energy or force."""
+
+
+class NonsenseError(CalculatorError):
+    """A calculator returned something that is no energy or force of a solid."""
 
 
 class UnconvergedDensityError(CalculatorError):

@@ -75,9 +75,22 @@ def code_digests(job: Callable[..., None], factory: str) -> dict[str, str]:
         job: A function of ``seiflow.jobs``.
         factory: Import path of its calculator, ``module:callable``.
     """
+    known = modules_of(Path(__file__).parent, PACKAGE)
+    reached = _reached({job.__module__: {job.__name__}}, known)
+    return dict(sorted((reached | calculator_digests(factory)).items()))
+
+
+def calculator_digests(factory: str) -> dict[str, str]:
+    """Return a digest of every module that a calculator can reach, by name; none of versioned distributions."""
     calculator = factory.partition(":")[0]
     known = modules_of(Path(__file__).parent, PACKAGE)
-    wanted = _modules({job.__module__: {job.__name__}, calculator: {ALL}}, known)
+    own = {} if calculator in known else _of_factory(calculator)
+    return dict(sorted((_reached({calculator: {ALL}}, known) | own).items()))
+
+
+def _reached(first: Mapping[str, set[str]], known: Mapping[str, Path]) -> dict[str, str]:
+    """Return the digests of modules of this package, and of those that they import, of jobs only what is named."""
+    wanted = _modules(first, known)
     read: dict[str, set[str]] = {}
     found: dict[str, str] = {}
     while wanted:
@@ -90,8 +103,7 @@ def code_digests(job: Callable[..., None], factory: str) -> dict[str, str]:
         found[name] = _digest(text)
         for other, names in _modules(imported, known).items():
             wanted.setdefault(other, set()).update(names)
-    own = {} if calculator in known else _of_factory(calculator)
-    return dict(sorted((found | own).items()))
+    return found
 
 
 def changes_numbers(module: str) -> bool:

@@ -1,5 +1,6 @@
 """Results on disk: JSON with units in its keys, written whole or not at all, equal inputs giving equal bytes."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -65,7 +66,11 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
-    except OSError as error:
+    except BaseException as error:  # an interruption too
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         message = f"{path}: cannot be written ({error.strerror}). Free some space or make the folder writable, then run again."
         raise InputError(message) from error
 

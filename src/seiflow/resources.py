@@ -27,7 +27,7 @@ def memory(recipe: CalculatorRecipe, attempt: int) -> int:
 def minutes(recipe: CalculatorRecipe, attempt: int) -> int:
     """Return the wall time of a job, minutes."""
     computing = ATOM_EVALUATIONS * recipe.seconds_per_atom / recipe.processes / 60
-    return math.ceil(LEAST_MINUTES + computing) * 2 ** (attempt - 1)
+    return math.ceil(LEAST_MINUTES + computing) * int(2 ** (attempt - 1))
 
 
 def cards(recipe: CalculatorRecipe) -> int | None:

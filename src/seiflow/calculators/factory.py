@@ -223,10 +223,18 @@ def program_version(module: str, command: str) -> str:
     return str(importlib.import_module(module).program_version(command))
 
 
+def remedies(recipe: CalculatorRecipe) -> str:
+    """Return what is tried before an evaluation fails."""
+    return json.dumps([remedy.model_dump(mode="json") for remedy in recipe.remedies], sort_keys=True) if recipe.remedies else ""
+
+
 def calculator_context(recipe: CalculatorRecipe, charge: int = 0) -> str:
     """Return a digest of all that an evaluation depends on besides the structure."""
+    from seiflow.reach import calculator_digests
+
     parts = {
         "factory": recipe.factory,
+        "code": calculator_digests(recipe.factory),
         "arguments": recipe.arguments | ({"charge": charge} if charge else {}),
         "weights": weight_digests(recipe),
         "versions": calculator_versions(recipe) | {"numpy": versions()["numpy"]},

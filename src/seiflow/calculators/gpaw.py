@@ -65,7 +65,8 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._settings = settings
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
-        self._slopes: dict[str, float] = {}
+        self.measured_once: dict[str, float] = {}
+        """How the energy of a composition falls with the cut-off, per atom: measured once, and kept by whoever resumes a job."""
 
     def calculate(
         self,
@@ -152,9 +153,9 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         estimate from free atoms is off by up to the stress itself.
         """
         formula = self.atoms.symbols.formula.reduce()[0].format()
-        if formula not in self._slopes:
-            self._slopes[formula] = self._energy_slope(self._prepared(self.atoms)) / len(self.atoms)
-        pressure = 2 / 3 * self._settings.cutoff_ev * self._slopes[formula] * len(self.atoms) / self.atoms.get_volume()
+        if formula not in self.measured_once:
+            self.measured_once[formula] = self._energy_slope(self._prepared(self.atoms)) / len(self.atoms)
+        pressure = 2 / 3 * self._settings.cutoff_ev * self.measured_once[formula] * len(self.atoms) / self.atoms.get_volume()
         return np.array([pressure] * 3 + [0.0] * 3)
 
     def _energy_slope(self, structure: "Atoms") -> float:

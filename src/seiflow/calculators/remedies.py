@@ -49,6 +49,11 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         self._persevere(lambda: self._calculator.calculate(atoms, properties, system_changes))
         self.results = dict(self._calculator.results)
 
+    @property
+    def measured_once(self) -> dict[str, float] | None:
+        """What the calculator at work has measured once and uses ever after."""
+        return getattr(self._calculator, "measured_once", None)
+
     def electronic_state(self, atoms: "Atoms") -> ElectronicState:
         """Return potential and band edges of a structure.
 

@@ -7,7 +7,7 @@ forces on the same structure compare depends on it little: by 0.02 over 2.5 % of
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seiflow.calculators.factory import calculator_context, calculator_versions, make_calculator, weight_digests
+from seiflow.calculators.factory import calculator_context, calculator_versions, make_calculator, remedies, weight_digests
 from seiflow.engine import Engine, Report, silent
 from seiflow.journal import Journal
 from seiflow.records import digest_file, versions
@@ -44,7 +44,7 @@ def reference_forces(
     from seiflow.structures.recipes import PhaseRecipe
 
     phase, calculator = load_recipe(phase_file, PhaseRecipe), load_recipe(calculator_file, CalculatorRecipe)
-    journal = Journal(output.with_name(f".{output.name}.journal"), calculator_context(calculator))
+    journal = Journal(output.with_name(f".{output.name}.journal"), calculator_context(calculator), remedies(calculator))
     engine = Engine(make_calculator(calculator, processes=processes), journal, report)
     crystal = engine.relax(small_cell(build_crystal(phase)), fmax=LARGEST_FORCE, symmetric=True, label="relax ions")
     frames = [_evaluated(Displaced(crystal, "not at all"), engine)]

@@ -12,6 +12,7 @@ from seiflow.calculators.factory import (
     calculator_versions,
     distribution_versions,
     make_calculator,
+    remedies,
     weight_digests,
 )
 from seiflow.calculators.recipes import CalculatorRecipe
@@ -73,10 +74,15 @@ class Task:
         """The calculator's recipe."""
         return load_recipe(self.calculator_file, CalculatorRecipe)
 
+    @property
+    def journal_file(self) -> Path:
+        """Where the evaluations are kept while the job runs."""
+        return self.output.with_name(f".{self.output.name}.journal")
+
     @cached_property
     def journal(self) -> Journal:
         """The evaluations of this job, those of a killed earlier run included."""
-        journal = Journal(self.output.with_name(f".{self.output.name}.journal"), calculator_context(self.calculator))
+        journal = Journal(self.journal_file, calculator_context(self.calculator), remedies(self.calculator))
         if len(journal):
             self.report(f"resuming: {len(journal)} evaluations of an earlier run are read back")
         return journal
@@ -91,8 +97,8 @@ class Task:
         if charge not in self._engines:
             journal = self.journal  # read before anything is added to it: it tells what an earlier run left
             if charge:
-                path = self.output.with_name(f".{self.output.name}.journal")
-                journal = Journal(path, calculator_context(self.calculator, charge))
+                context = calculator_context(self.calculator, charge)
+                journal = Journal(self.journal_file, context, remedies(self.calculator))
             self._engines[charge] = Engine(make_calculator(self.calculator, charge, self.processes), journal, self.report)
         return self._engines[charge]
 
@@ -103,9 +109,9 @@ class Task:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the engines have to tell, each once."""
+        """What the engines have to tell, each once, in an order that does not depend on which of them read it back."""
         engines = [engine for engine in (self.__dict__.get("engine"), *self._engines.values()) if engine is not None]
-        return tuple(dict.fromkeys(note for engine in engines for note in engine.notes))
+        return tuple(sorted({note for engine in engines for note in engine.notes}))
 
     @cached_property
     def _engines(self) -> dict[int, Engine]:
@@ -159,6 +165,7 @@ class Step:
             write_text(path, text)
         revision = record["provenance"].get("git_revision")
         write_record(self.task.output, record | {"provenance": self._provenance | {"git_revision": revision}}, self.files)
+        self.task.journal_file.unlink(missing_ok=True)  # of a run that was killed
         self.task.report("found in the store, nothing is computed")
         return True
 

@@ -111,10 +111,14 @@ def primitive_count(atoms: Atoms, tolerance: float) -> int:
     return len(_ask(spglib.find_primitive, atoms, tolerance)[2])
 
 
+def orbits(atoms: Atoms) -> "NDArray[np.int64]":
+    """Return a number for each atom, the same for atoms that the space group maps onto each other."""
+    return np.array(_ask(_dataset, atoms).crystallographic_orbits, dtype=np.int64)
+
+
 def asymmetric_unit(atoms: Atoms) -> "NDArray[np.int64]":
     """Return the index of one atom of each set of atoms that the space group maps onto each other."""
-    found = _ask(_dataset, atoms)
-    return np.unique(np.asarray(found.crystallographic_orbits, dtype=np.int64), return_index=True)[1]
+    return np.unique(orbits(atoms), return_index=True)[1]
 
 
 def _dataset(cell: "tuple[NDArray[np.float64], ...]", symprec: float) -> "SpglibDataset":

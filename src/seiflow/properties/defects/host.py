@@ -13,7 +13,7 @@ from ase.geometry import get_distances
 
 from seiflow.errors import InputError
 from seiflow.structures.interstitials import Interstitial, interstitials
-from seiflow.structures.space_group import operations
+from seiflow.structures.space_group import operations, orbits
 from seiflow.structures.supercell import LENGTH_TOLERANCE, image_distance, supercell_matrix
 from seiflow.structures.units import find_units, shortest_contacts
 
@@ -30,10 +30,6 @@ SAME_PLACE = 0.05
 
 DIGITS = 3
 """Of distances, Å: those that agree belong to one shell."""
-
-
-PLACE_DIGITS = 5
-"""Of fractional coordinates: images of a place that agree are one place."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +97,11 @@ class Host:
 
     def distinct(self, kind: str) -> tuple[Unit, ...]:
         """Return the first unit of each set of symmetry-equivalent ones of a kind."""
-        units = self.of_kind(kind)
-        found: list[Unit] = []
-        seen: set[int] = set()
-        for unit in units:
-            if unit.leader not in seen:
-                found.append(unit)
-                images = self._images(self.atoms.positions[unit.leader], range(len(self._moves[0])))
-                places = np.linalg.solve(np.asarray(self.atoms.cell).T, images.T).T
-                apart = np.unique(np.round(places % 1.0, PLACE_DIGITS) % 1.0, axis=0) @ np.asarray(self.atoms.cell)
-                near = self.distances(apart, self.positions(units)).argmin(axis=1)
-                seen |= {units[number].leader for number in near.tolist()}
-        return tuple(found)
+        orbit_of = orbits(self.crystal).tolist()  # the supercell has the symmetry of the crystal, whose atoms it repeats in order
+        found: dict[int, Unit] = {}
+        for unit in self.of_kind(kind):
+            found.setdefault(orbit_of[unit.leader % len(orbit_of)], unit)
+        return tuple(found.values())
 
     def sites(self, species: str) -> tuple[Interstitial, ...]:
         """Return the distinct interstitial sites for an ion of a species."""
