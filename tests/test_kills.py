@@ -54,7 +54,9 @@ def test_killed_job_loses_one_evaluation_and_ends_the_same(name: str, workshop: 
     kills = plan(f"{SEED} {name}", expected, job.kills)
     told = f"moments {kills} of {len(expected)}"
     for kill in kills:
-        kill_at(kill, workshop.start(job, tmp_path, kill), tmp_path, told)
+        # an earlier kill may have come later than this one was planned for
+        due = kill._replace(moment=max(kill.moment, len(moments(tmp_path)) + 1)) if kill.moment else kill
+        kill_at(due, workshop.start(job, tmp_path, due), tmp_path, told)
     workshop.finish(job, tmp_path, told)
     workshop.compare(job, tmp_path)
     twice = moments(tmp_path).count("evaluation") - expected.count("evaluation")
@@ -87,8 +89,8 @@ def test_killed_job_of_density_functional_theory_ends_within_its_tolerance(
 ) -> None:
     """Stiffness by GPAW, the job killed in the middle: one evaluation is lost, and the numbers are the same to 0.01 GPa.
 
-    The stress needs the slope of the energy by the cut-off. Measured again on another strained cell it would be another, and the
-    stiffness off by tens of GPa.
+    The stress needs the slope of the energy by the cut-off, which is measured once. Measured again on another strained cell it
+    would be another.
     """
     installed("gpaw-pbe-fast")
     workshop.add("gpaw", "gpaw-pbe-fast", cutoff_ev=400, kpoint_length=5.0)

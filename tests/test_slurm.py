@@ -83,7 +83,7 @@ SHARED = {
 RECIPES: dict[str, dict[str, Any]] = {
     "steady": {"factory": "trying:slow", "arguments": {"seconds": 3}, "memory_mb": 400},
     "slow": {"factory": "trying:slow", "arguments": {"seconds": 7}, "memory_mb": 400},
-    "slowest": {"factory": "trying:slow", "arguments": {"seconds": 22}, "memory_mb": 400},
+    "slowest": {"factory": "trying:slow", "arguments": {"seconds": 30}, "memory_mb": 400},
     "greedy": {"factory": "trying:greedy", "memory_mb": 500},
     "ranks": {"factory": "trying:ranks", "memory_mb": 300, "processes": 2, "program": "rank"},
 }
@@ -245,10 +245,10 @@ def ran(slurm: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFacto
         start(plain)
         if installation_problem(calculator_shelf().get("chgnet")) is None:
             start(group, "--groups", "build=one", "relax=one", "elasticity=one", TMPDIR=str(group / "tmp"))
-        wait_for(lambda: lines(journals["slow"]) >= 2, started[bad], bad)
-        slurm.ask("scancel", slurm_job(slurm, "rule_relax_wildcards_Cu_slow"))
         if group in started:
             wait_for(lambda: bool(list((group / "tmp").glob("seiflow-*/*"))), started[group], group)
+        wait_for(lambda: lines(journals["slow"]) >= 2, started[bad], bad)
+        slurm.ask("scancel", slurm_job(slurm, "rule_relax_wildcards_Cu_slow"))
         return {folder.name: Ran(folder, ended(process, folder)) for folder, process in started.items()}
 
 
