@@ -41,6 +41,7 @@ class GpawSettings:
     metals: frozenset[str]
     metal_kpoint_length: float
     smearing_ev: float
+    metal_smearing_ev: float
     density_tolerance: float
     iterations: int
     mixer: Mapping[str, float | str] | None
@@ -130,14 +131,18 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
     def _made(self, structure: "Atoms", cutoff_ev: float) -> "Calculator":
         settings = self._settings
         spacings = 1 / np.linalg.norm(np.linalg.inv(structure.cell.array), axis=0)
-        length = settings.metal_kpoint_length if self._is_metal(structure) else settings.kpoint_length
+        length, smearing = (
+            (settings.metal_kpoint_length, settings.metal_smearing_ev)
+            if self._is_metal(structure)
+            else (settings.kpoint_length, settings.smearing_ev)
+        )
         mesh = np.where(structure.pbc, np.maximum(1, np.rint(length / spacings)), 1).astype(int)
         dipole = settings.dipole and not structure.pbc.all()
         return GPAW(
             **settings.representation(cutoff_ev),
             xc=settings.functional,
             kpts={"size": mesh.tolist(), "gamma": True},
-            occupations={"name": "fermi-dirac", "width": settings.smearing_ev},
+            occupations={"name": "fermi-dirac", "width": smearing},
             convergence={"density": settings.density_tolerance},
             maxiter=settings.iterations,
             **({"mixer": dict(settings.mixer)} if settings.mixer else {}),
@@ -178,6 +183,7 @@ def gpaw(
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
+    metal_smearing_ev: float = 0.2,
     density_tolerance: float = 1e-5,
     iterations: int = 100,
     mixer: Mapping[str, float | str] | None = None,
@@ -196,6 +202,7 @@ def gpaw(
         metals: Elements; what consists of them alone is a metal.
         metal_kpoint_length: As above for metals.
         smearing_ev: Width of the Fermi-Dirac distribution; the energy is extrapolated to zero.
+        metal_smearing_ev: The same for metals.
         density_tolerance: Change of the density, electrons per valence electron, below which it is self-consistent.
         iterations: After so many the density is given up.
         mixer: GPAW's parameters of mixing, such as ``{name: pulay, beta: 0.05, nmaxold: 5, weight: 50}``; None for its own.
@@ -212,6 +219,7 @@ def gpaw(
         metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,
         smearing_ev=smearing_ev,
+        metal_smearing_ev=metal_smearing_ev,
         density_tolerance=density_tolerance,
         iterations=iterations,
         mixer=mixer,
