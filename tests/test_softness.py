@@ -224,7 +224,7 @@ def test_shipped_forces_are_those_of_one_energy_surface(name: str) -> None:
 
 @pytest.mark.parametrize("name", PHASES)
 def test_shipped_forces_say_how_they_were_made(name: str) -> None:
-    """A file names phase, calculator, seed, versions and digests; its settings, told in the docs too, are no finer than the recipe's."""
+    """A file names phase, calculator, seed, versions and digests, and settings no finer than the recipe's, told in the docs."""
     chosen = SoftnessSettings().reference
     path = find_reference([], name, chosen)
     assert path is not None
