@@ -143,9 +143,10 @@ def test_second_run_leaves_the_first_alone(tmp_path: Path, run: Run, start: Call
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)  # it stays at work until the others were tried
     same, elsewhere = run("snakemake", *workflow(study="second.yaml"), cwd=first), run("snakemake", *workflow(), cwd=other)
     status = run("seiflow", "status", "study.yaml", cwd=first).stdout
-    assert process.poll() is None, "the first run ended too soon to test anything"
+    process.send_signal(signal.SIGCONT)
     for told in (same, elsewhere):
         assert told.returncode == 1
         assert f"another run is at work here (process {process.pid} on " in told.stderr

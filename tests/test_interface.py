@@ -86,11 +86,11 @@ def energy(match: Match, nets: tuple[Net, Net], stretch: np.ndarray) -> float:
 
 @EVERY_INTERFACE
 def test_every_shipped_interface_is_sound(name: str) -> None:
-    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for, built in 5 s."""
+    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for, built in 5 s of a core."""
     recipe = interface_shelf().get(name)
-    start = time.perf_counter()
+    start = time.process_time()
     interface = build_interface(recipe, parts_of(recipe))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     certificate = interface.certificate
     assert certificate.problems == ()
     assert certificate.net_charge_e == 0

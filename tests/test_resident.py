@@ -27,8 +27,8 @@ def owner() -> Iterator["subprocess.Popen[bytes]"]:
 @pytest.fixture
 def job(repository: Path, tmp_path: Path, owner: "subprocess.Popen[bytes]") -> Job:
     """Return a function that starts the relaxation of copper, shared or by itself, with settings as JSON."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
+    folder = tmp_path / "tmp" / ("long" * 20)  # the address of a socket has 107 characters at most
+    folder.mkdir(parents=True)
     structure = str(repository / "structures/phases/Cu.yaml")
     seiflow = str(PROGRAMS / "seiflow")
     subprocess.run(
@@ -62,7 +62,7 @@ def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 def residents(folder: Path) -> list[Path]:
     """Return the folders of the sockets of shared processes."""
-    return list((folder / "tmp").glob("seiflow-*"))
+    return list((folder / "tmp").glob("*/seiflow-*"))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -216,7 +216,6 @@ def test_plan_names_the_records_and_hands_settings_over(tmp_path: Path, monkeypa
     assert handed.elasticity == made.study.settings("Cu", "emt").elasticity
     assert Path(made.structure_file(Wildcards())).name == "Cu.yaml"
     assert Path(made.calculator_file(Wildcards())).name == "emt.yaml"
-    assert made.memory(Wildcards()) > 0
 
 
 def test_snakemake_is_told_mistakes_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:

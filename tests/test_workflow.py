@@ -243,7 +243,7 @@ def test_killed_study_ends_with_the_same_bytes(
     there, here = records(finished), records(tmp_path)
     assert set(here) == {f"Cu/emt/{name}.json" for name in ("relaxation", "vacancies/site_1", "hops", "hops/hop_1", "migration")}
     assert {name: there[name] for name in here} == here
-    assert "resuming" in (tmp_path / "results/Cu/emt/logs/hop_1.log").read_text(encoding="utf-8").splitlines()[0]
+    assert "resuming" in (tmp_path / "results/Cu/emt/logs/parts.log").read_text(encoding="utf-8")
 
 
 COPPER = {"structures": ["Cu"], "calculators": ["emt"]}

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -114,11 +114,22 @@ def _connection(folder: Path, recipe_file: Path, owner: str) -> socket.socket:
 def _connected(place: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.connect(str(place))
+        with _short(place) as address:
+            connection.connect(address)
     except OSError:
         connection.close()
         raise
     return connection
+
+
+@contextlib.contextmanager
+def _short(place: Path) -> Iterator[str]:
+    """Yield an address of a socket by the open descriptor of its folder: the system allows 107 characters only."""
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{place.name}"
+    finally:
+        os.close(folder)
 
 
 def serve(place: Path, recipe_file: Path, owner: int) -> None:
@@ -129,7 +140,8 @@ def serve(place: Path, recipe_file: Path, owner: int) -> None:
         make_ready(load_recipe(recipe_file, CalculatorRecipe))
     children: dict[int, socket.socket] = {}
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(place))
+    with _short(place) as address:
+        listener.bind(address)
     listener.listen(1000)
     ended, wake = socket.socketpair()
     wake.setblocking(False)  # noqa: FBT003 - the only way to say it
