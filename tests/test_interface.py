@@ -86,7 +86,7 @@ def energy(match: Match, nets: tuple[Net, Net], stretch: np.ndarray) -> float:
 
 @EVERY_INTERFACE
 def test_every_shipped_interface_is_sound(name: str) -> None:
-    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for, built in 5 s of a core."""
+    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for, quickly built."""
     recipe = interface_shelf().get(name)
     start = time.process_time()
     interface = build_interface(recipe, parts_of(recipe))
