@@ -269,8 +269,9 @@ def test_bad_day_costs_nothing(ran: dict[str, Ran], slurm: Cluster, repository: 
     limit = (SNAKEMAKE_MB + RECIPES["greedy"]["memory_mb"]) << 20
     assert re.search(rf"exceeded memory limit \(\d+ > {limit}\)", (slurm.folder / "slurmd.log").read_text(encoding="utf-8"))
     for name in ("steady", "slow", "slowest"):
-        log = there / f"results/Cu/{name}/logs/relaxation.log"
-        assert "resuming" in log.read_text(encoding="utf-8").splitlines()[0], name
+        first = (there / f"results/Cu/{name}/logs/relaxation.log").read_text(encoding="utf-8").splitlines()[0]
+        just_done = name == "slowest" and "found in the store" in first  # ended by its limit when all was computed
+        assert "resuming" in first or just_done, name
     assert records(there) == records(undisturbed(tmp_path / "here", there, repository))
 
 
