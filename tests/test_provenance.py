@@ -141,6 +141,12 @@ def reseal(path: str, **keys: object) -> None:
     write_record(Path(path), record, [Path(path).parent / name for name in names])
 
 
+def test_negative_sample_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number of steps below zero is no way to have nothing checked: the error says what is allowed."""
+    assert main(["verify", str(study / "results"), "--sample", "-3"]) == 1
+    assert "0 compares digests only" in capsys.readouterr().err
+
+
 def test_number_edited_with_its_digest_is_found_by_computing(study: Path) -> None:
     """An edit that digests cannot show differs from the number computed again: a small one if no noise is allowed for."""
     del study

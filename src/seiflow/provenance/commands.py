@@ -72,7 +72,10 @@ def _verify(options: argparse.Namespace) -> None:
     from seiflow.provenance.verify import verify
 
     results = Results.at(options.results)
-    sample = None if options.all else max(options.sample, 0)
+    if options.sample < 0:
+        message = f"--sample {options.sample}: how many steps are computed again; 0 compares digests only, --all takes all"
+        raise InputError(message)
+    sample = None if options.all else options.sample
     verdict = verify(results, sample, _say, seed=options.seed, exact=options.exact, any_version=options.any_version)
     problem = verdict.problem
     if problem:
