@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 IN_PLACE = 1.0
 """eV/Å²."""
 
+CELL_IN_PLACE = 0.06
+"""eV/Å³, about 10 GPa: what the cell resists where springs do not."""
+
 NEIGHBOURS, DECAY = 2.0, 3.0
 """Stiffness along the line between nearest neighbours, eV/Å², and the exponent with which it decays over their distance."""
 
@@ -46,10 +49,30 @@ def model_hessian(atoms: "Atoms") -> "NDArray[np.float64]":
     """Return the model, 3n × 3n, eV/Å²."""
     size = len(atoms)
     hessian = np.zeros((size, size, 3, 3))
-    for first, second, springs in (_between_neighbours(atoms), *_within_molecules(atoms)):
-        np.add.at(hessian, (first, first), springs)
-        np.add.at(hessian, (first, second), -springs)
+    for first, second, _, stiffness in _springs(atoms):
+        np.add.at(hessian, (first, first), stiffness)
+        np.add.at(hessian, (first, second), -stiffness)
     return np.asarray(hessian.transpose(0, 2, 1, 3).reshape(3 * size, 3 * size) + IN_PLACE * np.eye(3 * size))
+
+
+def model_hessian_with_cell(atoms: "Atoms") -> "NDArray[np.float64]":
+    """Return the model of ions and cell, (3n + 9) × (3n + 9).
+
+    The last nine rows are the displacement gradient, row by row: it moves an atom at r by e r, on top of which the atom has a
+    displacement of its own. In eV/Å² among ions, eV/Å between ions and cell, eV for the cell.
+    """
+    ions = 3 * len(atoms)
+    coupling = np.zeros((len(atoms), 3, 3, 3))
+    cell = np.zeros((3, 3, 3, 3))
+    for first, _, vectors, stiffness in _springs(atoms):
+        np.subtract.at(coupling, first, np.einsum("sac,sb->sacb", stiffness, vectors))
+        cell += np.einsum("sac,sb,sd->abcd", stiffness, vectors, vectors) / 2
+    hessian = np.zeros((ions + 9, ions + 9))
+    hessian[:ions, :ions] = model_hessian(atoms)
+    hessian[:ions, ions:] = coupling.reshape(ions, 9)
+    hessian[ions:, :ions] = hessian[:ions, ions:].T
+    hessian[ions:, ions:] = cell.reshape(9, 9) + CELL_IN_PLACE * atoms.get_volume() * np.eye(9)
+    return hessian
 
 
 def bonds(atoms: "Atoms") -> tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]:
@@ -61,8 +84,17 @@ def bonds(atoms: "Atoms") -> tuple["NDArray[np.int64]", "NDArray[np.int64]", "ND
     return first[bonded], second[bonded], vectors[bonded]
 
 
-Springs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]
-"""Springs, each in both directions: first atom, second atom, stiffness (3 × 3, eV/Å²)."""
+Springs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+"""Springs, each in both directions: first atom, second atom, vector between them (Å), stiffness (3 × 3, eV/Å²)."""
+
+
+def _springs(atoms: "Atoms") -> tuple[Springs, Springs, Springs]:
+    first, second, vectors = bonds(atoms)
+    return (
+        _between_neighbours(atoms),
+        (first, second, vectors, _stiffness(vectors, np.full(len(first), ALONG_BOND), np.full(len(first), ACROSS_BOND))),
+        _between_bonded(first, second, vectors),
+    )
 
 
 def _between_neighbours(atoms: "Atoms") -> Springs:
@@ -72,19 +104,16 @@ def _between_neighbours(atoms: "Atoms") -> Springs:
     ratio = distances / np.maximum(nearest[first], nearest[second])
     near = ratio < FARTHEST
     along = NEIGHBOURS * np.exp(DECAY * (1 - np.maximum(ratio[near], NEAREST)))
-    return first[near], second[near], _springs(vectors[near], along, SIDEWAYS * along)
+    return first[near], second[near], vectors[near], _stiffness(vectors[near], along, SIDEWAYS * along)
 
 
-def _within_molecules(atoms: "Atoms") -> tuple[Springs, Springs]:
-    first, second, vectors = bonds(atoms)
-    bonded = (first, second, _springs(vectors, np.full(len(first), ALONG_BOND), np.full(len(first), ACROSS_BOND)))
+def _between_bonded(first: "NDArray[np.int64]", second: "NDArray[np.int64]", vectors: "NDArray[np.float64]") -> Springs:
     one, other = np.nonzero((first[:, None] == first[None]) & ~np.eye(len(first), dtype=bool))
     gaps = vectors[other] - vectors[one]
-    between = _springs(gaps, np.full(len(one), BETWEEN_BONDED), np.zeros(len(one)))
-    return bonded, (second[one], second[other], between)
+    return second[one], second[other], gaps, _stiffness(gaps, np.full(len(one), BETWEEN_BONDED), np.zeros(len(one)))
 
 
-def _springs(
+def _stiffness(
     vectors: "NDArray[np.float64]", along: "NDArray[np.float64]", across: "NDArray[np.float64]"
 ) -> "NDArray[np.float64]":
     units = vectors / np.linalg.norm(vectors, axis=1)[:, None]

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.filters import Filter
 
+from seiflow.model_hessian import model_hessian_with_cell
+
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
-
-TYPICAL_STIFFNESS = 0.6
-"""eV/Å³, about 100 GPa; the optimiser's first guess at how the cell answers."""
 
 
 class NormalFilter(Filter):  # type: ignore[misc] # the base class is untyped
@@ -29,7 +28,7 @@ class NormalFilter(Filter):  # type: ignore[misc] # the base class is untyped
     def __init__(self, atoms: "Atoms", length: float) -> None:
         """Take the present cell as the unstrained one."""
         super().__init__(atoms, indices=range(len(atoms)))
-        self._length = length
+        self.length = length
         self._vector = np.asarray(atoms.cell)[2].copy()
         self._strain = np.zeros(3)
 
@@ -41,11 +40,11 @@ class NormalFilter(Filter):  # type: ignore[misc] # the base class is untyped
         """Return the positions in the unstrained cell and the strain times the length, (n + 1) × 3, Å."""
         positions = self.atoms.get_positions()
         heights = positions[:, 2] / (1 + self._strain[2])
-        return np.vstack([positions - np.outer(heights, self._strain), self._strain * self._length])
+        return np.vstack([positions - np.outer(heights, self._strain), self._strain * self.length])
 
     def set_positions(self, new: "NDArray[np.float64]") -> None:
         """Move ions and cell."""
-        self._strain = new[-1] / self._length
+        self._strain = new[-1] / self.length
         cell = np.array(self.atoms.cell)
         cell[2] = self._vector + self._vector[2] * self._strain
         self.atoms.set_cell(cell)
@@ -57,8 +56,11 @@ class NormalFilter(Filter):  # type: ignore[misc] # the base class is untyped
         gradient[:, 2] += self._strain
         virial = -self.atoms.get_volume() * self.atoms.get_stress(voigt=False)
         driving = (virial @ np.linalg.inv(gradient).T)[:, 2]
-        return np.vstack([self.atoms.get_forces() @ gradient, driving / self._length])
+        return np.vstack([self.atoms.get_forces() @ gradient, driving / self.length])
 
-    def model_stiffness(self) -> float:
-        """Return a guess at the second derivative of the energy by the last row, eV/Å²."""
-        return float(TYPICAL_STIFFNESS * self.atoms.get_volume() / self._length**2)
+    def model_hessian(self) -> "NDArray[np.float64]":
+        """Return a guess at the second derivatives of the energy, (3n + 3) × (3n + 3), eV/Å²."""
+        ions = 3 * len(self.atoms)
+        kept = [*range(ions), ions + 2, ions + 5, ions + 8]
+        scale = np.concatenate([np.ones(ions), np.full(3, 1 / self.length)])
+        return model_hessian_with_cell(self.atoms)[np.ix_(kept, kept)] * np.outer(scale, scale)

@@ -1,4 +1,4 @@
-"""The optimiser for ions at fixed cell, chosen by counting force evaluations.
+"""The optimiser, chosen by counting force evaluations.
 
 ASE's trust-region quasi-Newton (GoodOldQuasiNewton), which was the best of ASE's optimisers or near it for vacancies and
 saddles in LiF, Li2O and Li2CO3 (docs/methods.md), with two changes: its Hessian starts from a model of the structure,
@@ -11,20 +11,28 @@ import numpy as np
 from ase import Atoms
 from ase.optimize import GoodOldQuasiNewton
 
+from seiflow.crystal_filter import CrystalFilter
 from seiflow.model_hessian import model_hessian
 from seiflow.normal_filter import NormalFilter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LARGEST_STRAIN = 0.1
+"""No step strains a cell by more."""
+
 
 class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is untyped
     """Trust-region quasi-Newton with a model Hessian."""
 
-    def __init__(self, moving: Atoms | NormalFilter) -> None:
+    def __init__(self, moving: Atoms | CrystalFilter | NormalFilter) -> None:
         """Start from the model Hessian."""
-        super().__init__(moving, logfile=None)
-        self.hessian = model_hessian(moving) if isinstance(moving, Atoms) else _with_cell(moving)
+        if isinstance(moving, Atoms):
+            super().__init__(moving, logfile=None)
+            self.hessian = model_hessian(moving)
+        else:
+            super().__init__(moving, logfile=None, maxradius=LARGEST_STRAIN * moving.length)
+            self.hessian = moving.model_hessian()
 
     def update_hessian_bfgs(self, pos: "NDArray[np.float64]", G: "NDArray[np.float64]") -> None:  # noqa: N803 - ASE's name
         """Broyden-Fletcher-Goldfarb-Shanno update of the Hessian."""
@@ -33,10 +41,3 @@ class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is
         curvature, expected = gradient @ step, bent @ step
         if abs(curvature) > self.eps and abs(expected) > self.eps:
             self.hessian = self.hessian + np.outer(gradient, gradient) / curvature - np.outer(bent, bent) / expected
-
-
-def _with_cell(moving: NormalFilter) -> "NDArray[np.float64]":
-    ions = model_hessian(moving.atoms)
-    hessian = moving.model_stiffness() * np.eye(len(ions) + 3)
-    hessian[:-3, :-3] = ions
-    return hessian
