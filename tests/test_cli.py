@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from seiflow import __version__, cli
-from seiflow.cli import main, parser
+from seiflow.cli import main
+from seiflow.cli_people import parser
 from seiflow.jobs import crystal
 from seiflow.records import read_record
 
@@ -165,6 +166,7 @@ def test_cutoff_that_is_too_short_is_refused(refused: Callable[..., str]) -> Non
     [
         ({"factory": "no_such_package:Calculator", "extra": "sevennet"}, "pip install 'seiflow[sevennet]'"),
         ({"weights": ["/no/such/weights.pt"]}, "weights '/no/such/weights.pt' not found (no file /no/such/weights.pt)"),
+        ({"weights": ["../weights.pt"]}, "weights '../weights.pt' not found (a path begins with the name of a package, / or ~)"),
     ],
 )
 def test_calculator_that_cannot_be_made_is_refused(

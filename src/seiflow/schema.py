@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from seiflow.settings import PropertySettings
-from seiflow.study import Calculation, StudyConfig
+from seiflow.study import StudyConfig
+from seiflow.study_blocks import Calculation
 
 
 def schema() -> Mapping[str, Any]:

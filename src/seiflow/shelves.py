@@ -124,6 +124,14 @@ def phases_of(recipe: StructureRecipe) -> tuple[str, ...]:
     return recipe.phases if isinstance(recipe, ImportedRecipe) else recipe.ingredients
 
 
+def species_of(recipe: StructureRecipe, phases: Shelf[PhaseRecipe]) -> set[str]:
+    """Return the species of a structure, as its recipe or those of its phases state them; unknown phases are left out."""
+    if isinstance(recipe, PhaseRecipe):
+        return set(recipe.charges)
+    known = [phases.get(name) for name in phases_of(recipe) if name in phases]
+    return {symbol for phase in known for symbol in phase.charges}
+
+
 def structure_shelf(folders: Sequence[Path] = ()) -> Shelf[StructureRecipe]:
     """Return the structures of every kind, those of the user's folders and of the package."""
     return Shelf(STRUCTURES, "structure", _structure_folders(folders))

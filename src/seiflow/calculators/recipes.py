@@ -158,6 +158,9 @@ def weight_file(entry: str) -> Path:
         candidate = path
     else:
         package, _, inside = entry.partition("/")
+        if not package.isidentifier():
+            message = "a path begins with the name of a package, / or ~"
+            raise FileNotFoundError(message)
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             message = f"package {package} is not installed"
