@@ -254,7 +254,7 @@ def _barrier(
         warnings += (f"that the saddle has one negative mode is not certain: its lowest curvatures are {bounds} eV/Å²",)
     dip = min(0.0, ends.energy_final - ends.energy_initial) - min(crossing.path.energy_ev)
     if dip > LOWER_ARRANGEMENT:
-        warnings += (f"its path passes {dip:.3f} eV below both ends: a vacancy has a lower arrangement than the one relaxed",)
+        warnings += (f"its path passes {dip:.3f} eV below both ends: one of them has a lower arrangement than the one relaxed",)
     if saddle.energy < max(ends.energy_initial, ends.energy_final):
         warnings += ("its saddle lies below one of its ends, which counts as the level of the hop",)
     first, last = crossing.trials[0], crossing.trials[-1]
