@@ -14,8 +14,11 @@ from seiflow.study import Job, Study
 if TYPE_CHECKING:
     from ase import Atoms
 
-RELAXATIONS = {"relaxation": 30, "elasticity": 30}
+RELAXATIONS = {"relaxation": 12, "elasticity": 30}
 """Typical force evaluations in the unit cell."""
+
+PLANAR = 30
+"""Typical force evaluations of a boundary or interface that is relaxed once."""
 
 SUPERCELL = {"vacancy": 12, "hop": 100}
 """Typical force evaluations in the supercell, each."""
@@ -96,7 +99,7 @@ def _work(study: Study, job: Job, atoms: "Atoms") -> _Work:
 
 def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
     settings = job.settings
-    once = RELAXATIONS["relaxation"] * (2 if settings.planar.shakes else 1)
+    once = PLANAR * (2 if settings.planar.shakes else 1)
     if job.name == "relaxation":
         registries = REGISTRY * (settings.registry.candidates + 1) if settings.registry.candidates else 0
         return _Work(2, once + registries, len(atoms))

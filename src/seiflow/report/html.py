@@ -28,9 +28,11 @@ OVERVIEW = {
     "shear_modulus_gpa": "G",
     "young_modulus_gpa": "E",
     "percolation_barrier_3d_ev": "Barrier, 3D",
+    "interstitial_percolation_3d_ev": "Interstitial barrier, 3D",
     "max_frequency_thz": "Highest frequency",
     "heat_capacity_300k_j_per_mol_k": "Cv(300 K)",
 }
+"""Columns of the first table; those that the study has nothing for are left out."""
 
 FITNESS = {
     "Lattice constants": ("lattice_a_angstrom", "lattice_b_angstrom", "lattice_c_angstrom"),
@@ -144,13 +146,16 @@ def write_report(
     environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html, axes=AXES)
     measured = fitness(collected, references)
     drawings = draw(collected, references) if drawings is None else drawings
+    chapters = _chapters(collected, references, drawings, measured, portraits)
+    shown = {key for chapter in chapters for part in chapter.parts if part.case.kind == "phase" for key in part.compared}
     text = environment.get_template("report.html.jinja").render(
         title=title,
-        chapters=_chapters(collected, references, drawings, measured, portraits),
+        chapters=chapters,
         viewer_script=viewer_script() if portraits else None,
         fitness=measured,
-        groups=[*FITNESS, *([FORCES] if any(case.softness for case in collected.cases) else [])],
-        overview=OVERVIEW,
+        groups=[group for group in (*FITNESS, FORCES) if any(group in found for found in measured.values())],
+        overview={key: label for key, label in OVERVIEW.items() if key in shown},
+        stability=any(case.phonons for case in collected.cases),
         criterion=YOUNG_CRITERION_GPA,
         boundaries=[case for case in collected.cases if case.boundary],
         strong=any(case.elasticity for case in collected.cases),
