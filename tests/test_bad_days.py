@@ -58,6 +58,10 @@ def test_damaged_results_are_put_aside(tmp_path: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     assert discard_damaged(tmp_path) == sorted(folder / name for name in damaged)
     assert {path.name for path in folder.iterdir()} == {*whole, *(f"{name}.damaged" for name in damaged)}
+    (folder / "hop_3.json").write_text("[", encoding="utf-8")
+    discard_damaged(tmp_path)
+    assert (folder / "hop_3.json.damaged").read_text(encoding="utf-8") == ""
+    assert (folder / "hop_3.json.damaged.2").read_text(encoding="utf-8") == "["
 
 
 def test_result_that_cannot_be_read_is_not_taken_for_damaged(tmp_path: Path) -> None:
@@ -118,6 +122,40 @@ def test_copied_results_are_taken_by_their_content(place: Path, run: Run, workfl
     assert "relax Al with emt" in announced(run("snakemake", *workflow("--dry-run"), cwd=place))
 
 
+def state(folder: Path) -> dict[str, object]:
+    """Return all files of a study with their times and what they hold, and its folders; those of Snakemake left out."""
+    found = {path.relative_to(folder): path for path in folder.rglob("*")}
+    return {
+        str(name): (path.stat().st_mtime_ns, path.read_bytes()) if path.is_file() else None
+        for name, path in found.items()
+        if name.parts[0] != ".snakemake"
+    }
+
+
+@pytest.mark.study
+def test_dry_run_changes_nothing(place: Path, run: Run, workflow: Command) -> None:
+    """A dry run tells what a run would put aside, keep and compute, and leaves all files, times and locks as they were.
+
+    Damaged files are among them, copied ones with lost times, and a study that was changed; in a fresh folder nothing appears.
+    """
+    for name in ("hops.json", "phonons.json"):
+        (place / "results/Al/emt" / name).write_text('{"half": ', encoding="utf-8")
+    (place / "results/Al/emt/phonons.json.damaged").write_text("of another day", encoding="utf-8")
+    age(place / "results/Cu/emt/relaxed.extxyz", time.time() + 3600)
+    study = yaml.safe_load((place / "study.yaml").read_text(encoding="utf-8")) | {"title": "another"}
+    (place / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    before = state(place)
+    first, second = (run("snakemake", *workflow("--dry-run"), cwd=place) for _ in range(2))
+    assert state(place) == before
+    assert "results/Al/emt/hops.json: damaged or cut off; it is computed again" in first.stderr
+    assert "results of another folder or machine: " in first.stderr
+    assert announced(first) == announced(second) >= {"hops of Al relaxed with emt", "phonons of Al with emt", REPORT}
+    assert not any("Cu" in job for job in announced(first))
+    (place / "study.yaml").write_text(yaml.safe_dump(study | {"results": "new/results"}), encoding="utf-8")
+    assert "relax Cu with emt" in announced(run("snakemake", *workflow("--dry-run"), cwd=place))
+    assert not (place / "new").exists()
+
+
 @pytest.mark.study
 def test_results_of_the_future_are_brought_back(place: Path, run: Run, workflow: Command) -> None:
     """Results dated ahead, by a clock since put right, are not taken for changed inputs."""
@@ -125,6 +163,7 @@ def test_results_of_the_future_are_brought_back(place: Path, run: Run, workflow:
         age(path, time.time() + 3600)
     (place / "results/Cu/emt/phonons.json").unlink()
     assert announced(run("snakemake", *workflow("--dry-run"), cwd=place)) == {"phonons of Cu with emt", REPORT}
+    Plan(Study.read(place / "study.yaml"))
     assert (place / "results/Cu/emt/relaxed.extxyz").stat().st_mtime <= time.time() + 1
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from seiflow.calculators.fitness import BOUNDARIES, PHASES, affordable, run_study, untested, write_study
 from seiflow.calculators.recipes import calculator_shelf
-from seiflow.cli import parser
+from seiflow.cli_people import parser
 from seiflow.errors import CalculatorError, InputError, RecipeError
 from seiflow.jobs.reference_forces import reference_forces
 from seiflow.reference_forces import FOLDER, file_name

@@ -14,6 +14,7 @@ from seiflow.calculators.recipes import calculator_shelf
 from seiflow.cli import main
 from seiflow.provenance.checks import check
 from seiflow.provenance.compare import Noise, differences
+from seiflow.provenance.nearby import TAKEN
 from seiflow.provenance.recompute import DIFFERS, NOISE, NOT, SAME, obstacle, recompute
 from seiflow.provenance.results import Results
 from seiflow.provenance.steps import Step, natural, step_of, steps
@@ -270,6 +271,28 @@ def test_trace_is_readable_and_complete(study: Path, run: Run) -> None:
     told = run("seiflow", "trace", "results/Cu/emt/migration.json", "barrier", cwd=study)
     assert (told.returncode, "Traceback" in told.stderr) == (1, False)
     assert "percolation_barrier_3d_ev" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("results/Al", f"a folder, and no result. {TAKEN}. Near it are results/Al/emt/elasticity.json, "),
+        ("results/Cu/emt/hops", "Near it are results/Cu/emt/hops/hop_1.json"),
+        ("results/Cu/emt/logs", "Near it are results/Cu/emt/elasticity.json"),
+        (".", "Near it are results/Al/emt/elasticity.json, results/Al/emt/hops.json, "),
+        ("results/Cu/emt/migratoin.json", f"no such file; did you mean results/Cu/emt/migration.json? {TAKEN}"),
+        ("results/Cu/none/at/all/x.json", f"no such file. {TAKEN}. Near it are results/Cu/emt/elasticity.json"),
+        ("/dev/x.json", f"no such file. {TAKEN} of a study, such as results/LiF/chgnet/migration.json"),
+    ],
+)
+def test_trace_of_no_result_names_the_nearest(study: Path, capsys: pytest.CaptureFixture[str], asked: str, expected: str) -> None:
+    """Asked about a folder, or a file that is not there, trace says what it takes and lists the results there, or near."""
+    del study
+    assert main(["trace", asked]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {asked}: ")
+    assert expected in told
+    assert told.count("\n") == 1
 
 
 def test_trace_tells_what_changed(study: Path) -> None:

@@ -17,7 +17,8 @@ from seiflow.properties.migration.migration import HopResult
 from seiflow.properties.migration.migration import migration as percolation_of
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.planar import BulkBarrier, HopSummary, PlanarHop, PlanarMigration, SiteState, planar_network
-from seiflow.properties.migration.search import Found, search
+from seiflow.properties.migration.routes import Found
+from seiflow.properties.migration.search import search
 from seiflow.records import write_record
 from seiflow.report import Target, collect, make_report
 from seiflow.report.barrier_map import barrier_map, caption, coloured_hops

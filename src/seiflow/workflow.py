@@ -40,14 +40,15 @@ class Plan:
     Args:
         study: A checked study.
         leads: Whether this process leads the run. One that computes a single job, on another node perhaps, changes nothing.
+        dry: Whether the run is a dry one, which leaves the folder of results as it was.
     """
 
-    def __init__(self, study: Study, *, leads: bool = True) -> None:
+    def __init__(self, study: Study, *, leads: bool = True, dry: bool = False) -> None:
         """Make the folder of results ready."""
         self.study = study
         self.results = study.config.results
         self.file = f"{self.results}/study.yaml"
-        self.notes = prepare(study, self._write_study) if leads else []
+        self.notes = prepare(study, self._write_study, dry=dry) if leads else []
 
     def begin(self) -> None:
         """Keep other runs off the results until this process ends; Snakemake calls it before the first job."""
@@ -227,7 +228,9 @@ class Plan:
         return self.study.structures.get(wildcards.structure)
 
 
-def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = False, leads: bool = True) -> Plan:
+def plan(
+    config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = False, leads: bool = True, dry: bool = False
+) -> Plan:
     """Return the plan of Snakemake's ``config``, read from ``files``; mistakes end the run with one message, no traceback.
 
     Jobs learn from the environment where finished steps are kept, so that another folder makes no job outdated. With conda
@@ -235,7 +238,7 @@ def plan(config: Mapping[str, Any], files: Sequence[str], *, with_conda: bool = 
     """
     try:
         where = study_in(files, config) if leads else ()
-        made = Plan(Study(dict(config), *where, conda=with_conda, checked=not leads), leads=leads)
+        made = Plan(Study(dict(config), *where, conda=with_conda, checked=not leads), leads=leads, dry=dry)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
         raise SystemExit(1) from None

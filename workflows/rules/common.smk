@@ -12,6 +12,7 @@ PLAN = plan(
     [str(file) for file in workflow.configfiles],
     with_conda="CONDA" in {method.name for method in DEPLOYMENT},
     leads=workflow.is_main_process,
+    dry=workflow.output_settings.dryrun,
 )
 offer(sys.argv)
 RESULTS = PLAN.results

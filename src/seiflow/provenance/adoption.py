@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from seiflow.errors import InputError
 from seiflow.provenance.currency import Currency
-from seiflow.provenance.steps import BUILT, Step, steps
+from seiflow.provenance.rules import BUILT
+from seiflow.provenance.steps import Step, steps
 from seiflow.study import Study
 
 AHEAD = 5.0

@@ -26,8 +26,6 @@ SHORT = 12
 KILO, TEN = 1000, 10
 
 STUDY = "study.yaml"
-MADE_WITH = {"relaxed": "relaxation", "registered": "registry"}
-"""Record of the step that writes a structure, where that is not called the same."""
 
 
 def add_cache(commands: "Commands") -> None:
@@ -98,6 +96,7 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _asked(what: Path) -> _Asked:
     from seiflow.provenance.planned import Place
+    from seiflow.provenance.rules import label_of
 
     path = Path(os.path.normpath(what.absolute()))
     if path.is_dir() and (path / STUDY).is_file():
@@ -108,11 +107,8 @@ def _asked(what: Path) -> _Asked:
     if folder is None:
         message = f"{what}: no study, and no result below a folder with {STUDY}; name a study file, or a result"
         raise InputError(message)
-    structure, calculator, *rest = path.relative_to(folder).with_suffix("").parts
-    label = "/".join(rest)
-    if path.suffix == ".extxyz":
-        label = MADE_WITH.get(label, label)
-    return _Asked(folder / STUDY, _run_from(folder), folder, Place(structure, calculator, label))
+    structure, calculator, *rest = path.relative_to(folder).parts
+    return _Asked(folder / STUDY, _run_from(folder), folder, Place(structure, calculator, label_of("/".join(rest))))
 
 
 def _run_from(results: Path) -> Path:

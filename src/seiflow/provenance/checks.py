@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.errors import InputError, SeiflowError
 from seiflow.provenance.results import Results
-from seiflow.provenance.steps import BUILT, Step, step_of, steps
+from seiflow.provenance.rules import BUILT
+from seiflow.provenance.steps import Step, step_of, steps
 from seiflow.records import record_digest
 
 

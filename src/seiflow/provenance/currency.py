@@ -7,10 +7,10 @@ from pathlib import Path
 from seiflow.calculators.factory import weight_digests
 from seiflow.errors import SeiflowError
 from seiflow.provenance.results import Results
-from seiflow.provenance.steps import SECTIONS, Step
+from seiflow.provenance.steps import Step
 from seiflow.records import canonical
 from seiflow.settings import PropertySettings
-from seiflow.study import Study, settings_sections
+from seiflow.study import Study
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ class Currency:
         settings = self.wanted.get((step.structure, step.calculator))
         if step.is_build or settings is None:
             return None
-        sections = _sections(step)
-        parts = settings.combined(*sections)
-        wanted = parts if len(sections) > 1 else parts[sections[0]]
+        parts = settings.combined(*step.sections)
+        wanted = parts if len(step.sections) > 1 else parts[step.sections[0]]
         found = step.provenance.get("settings")
         if step.command == "site-defect":  # does not depend on how many interstitials are tried
             wanted = {key: value for key, value in wanted.items() if key != "interstitials"}
@@ -87,10 +86,3 @@ class Currency:
         except SeiflowError:
             return None
         return None if here == step.digests("weights_sha256") else "the weights of the calculator are others"
-
-
-def _sections(step: Step) -> tuple[str, ...]:
-    if step.command in ("relax", "boundary", "paths"):
-        names = {"relax": "relaxation", "boundary": "boundary", "paths": "migration"}
-        return settings_sections(names[step.command], step.structure_kind)
-    return (SECTIONS.get(step.command, step.command.replace("-", "_")),)

@@ -1,5 +1,6 @@
 """The folder of results before a run: writable, whole, of this time and place, and nobody else's."""
 
+import itertools
 import json
 import os
 import tempfile
@@ -10,34 +11,36 @@ from pathlib import Path
 from seiflow.calculators.trust import foreign_code
 from seiflow.errors import StudyError
 from seiflow.provenance.adoption import adopt, from_the_future, in_words
-from seiflow.provenance.running import Lock, left_behind
+from seiflow.provenance.rehearsal import DAMAGED, Rehearsal
+from seiflow.provenance.running import Lock, Run, left_behind
 from seiflow.shelves import phases_of
 from seiflow.study import Study
-
-DAMAGED = ".damaged"
-"""Added to the name of a file that is no whole result."""
 
 SHOWN = 5
 """Files that a message names."""
 
 
-def prepare(study: Study, write_study: Callable[[], None]) -> list[str]:
+def prepare(study: Study, write_study: Callable[[], None], *, dry: bool = False) -> list[str]:
     """Make a folder of results ready for a run, unless another run has it, and return what a user should know.
 
     Args:
         study: A checked study.
         write_study: Writes the study into the folder.
+        dry: Whether the run is a dry one, after which the folder is as it was.
 
     Raises:
         StudyError: if the folder cannot be used, or a recipe is of the future.
     """
     results = Path(study.config.results)
     require_writable(results)
+    before = Rehearsal(results) if dry else None
     results.mkdir(parents=True, exist_ok=True)
     lock = Lock(results)
     other = lock.take()
     if other is not None:
         return [f"{results}: {busy(results, other)}"]
+    if before is not None:
+        before.begin()
     try:
         told = [left_behind(lock.last) or "", *foreign_code(study.sourced_calculators, study.folders)]
         now = _clock(results)
@@ -50,14 +53,18 @@ def prepare(study: Study, write_study: Callable[[], None]) -> list[str]:
         if lock.moved:
             lock.note(None)
     finally:
-        lock.leave()
+        if before is None:
+            lock.leave()
+        else:
+            before.end_with_this_process(lock)
     return [text for text in told if text]
 
 
-def busy(results: Path, other: object) -> str:
+def busy(results: Path, other: Run) -> str:
     """Return that a folder belongs to another run."""
+    who = str(other) if other.process is not None else "one that has not begun yet, perhaps a dry run"
     return (
-        f"another run is at work here ({other}). Nothing is changed for this one: wait until it has ended, or give this study a "
+        f"another run is at work here ({who}). Nothing is changed for this one: wait until it has ended, or give this study a "
         f"results folder of its own (results: {results}-2); steps that both need are computed once, by way of the store"
     )
 
@@ -65,7 +72,7 @@ def busy(results: Path, other: object) -> str:
 def discard_damaged(results: Path) -> list[Path]:
     """Put aside records that are no JSON and structures that are cut off, so that Snakemake makes them again; return them.
 
-    They stay as ``NAME.damaged``: one may have been edited by hand.
+    They stay as ``NAME.damaged``, or as ``NAME.damaged.2`` if there is one already: one may have been edited by hand.
 
     Raises:
         StudyError: if one cannot be read, which does not mean that it is damaged.
@@ -75,7 +82,7 @@ def discard_damaged(results: Path) -> list[Path]:
     for path in sorted([*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]):
         try:
             if not _is_whole(path):
-                os.replace(path, path.with_name(path.name + DAMAGED))
+                path.rename(_aside(path))
                 damaged.append(path)
         except FileNotFoundError:
             continue
@@ -85,6 +92,12 @@ def discard_damaged(results: Path) -> list[Path]:
             )
     _refuse(unreadable)
     return damaged
+
+
+def _aside(path: Path) -> Path:
+    """Return the first name for a damaged file that no other one has."""
+    names = (path.with_name(f"{path.name}{DAMAGED}{f'.{number}' if number > 1 else ''}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _is_whole(path: Path) -> bool:

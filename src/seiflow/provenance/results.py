@@ -16,6 +16,7 @@ from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf
 from seiflow.documents import load
 from seiflow.errors import InputError, SeiflowError
+from seiflow.provenance.nearby import no_result
 from seiflow.records import digest_file, read_record
 from seiflow.shelves import Shelf, StructureRecipe, phase_shelf, structure_shelf
 from seiflow.structures.recipes import PhaseRecipe
@@ -67,11 +68,10 @@ class Results:
         """Return the results that a file is part of: the nearest folder above it that holds a study, or two above its own.
 
         Raises:
-            InputError: if there is no such file.
+            InputError: if there is no such file, with the results that are near it.
         """
         if not file.is_file():
-            message = f"{file}: no such file"
-            raise InputError(message)
+            raise no_result(file)
         parents = list(Path(os.path.normpath(file.absolute())).parents)
         for depth, folder in enumerate(parents):
             if depth > 1 and (folder / STUDY).is_file():

@@ -5,6 +5,7 @@ package must know before it looks. Where a file system keeps no locks, Snakemake
 """
 
 import atexit
+import contextlib
 import fcntl
 import json
 import os
@@ -155,8 +156,17 @@ class Lock:
             return False
         except OSError:
             pass  # a file system without locks
+        if not self._is(file):
+            os.close(file)
+            return False
         self._file = file
         return True
+
+    def _is(self, file: int) -> bool:
+        """Tell whether an open file is still the lock: a dry run that made it removes it again."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.fstat(file).st_ino == self._path.stat().st_ino
+        return False
 
 
 def left_behind(last: Run | None) -> str | None:

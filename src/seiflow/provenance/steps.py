@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -10,33 +10,10 @@ from typing import Any
 
 from seiflow.errors import InputError
 from seiflow.provenance.results import Results
+from seiflow.provenance.rules import BUILT, Rule, Source, label_of, rule_of
 from seiflow.reference_forces import find_reference
 from seiflow.shelves import phases_of
-
-BUILT = "built.extxyz"
-IN_FOLDERS = {"vacancies": "vacancy", "hops": "hop", "sites": "site-defect"}
-"""Command by the folder of its results."""
-BY_NAME = {"relaxation": "relax", "registry": "register"}
-"""Command by the name of its result, where that is not the same."""
-SAME_NAME = {"elasticity", "phonons", "softness", "defects", "charged_defects", "boundary", "segregation", "sites", "hops"}
-SAME_NAME |= {"barrier_check", "interstitial_migration", "migration"}
-STRUCTURES = {
-    "relax": ("relaxed.extxyz", "--relaxed"),
-    "register": ("registered.extxyz", "--registered"),
-    "vacancy": ("{}.extxyz", "--frame"),
-    "site-defect": ("{}.extxyz", "--frame"),
-    "hop": ("{}.extxyz", "--frames"),
-    "interstitial-migration": ("{}.extxyz", "--frames"),
-    "paths": ("hops.extxyz", "--frames"),
-}
-"""What a command writes besides its record, beside it, and the argument that names it."""
-SECTIONS = {"register": "registry", "hops": "migration", "vacancy": "migration", "hop": "migration", "barrier-check": "migration"}
-SECTIONS |= {"sites": "segregation", "site-defect": "segregation"}
-"""Section of the settings that a command takes, where it is not called the same."""
-OF_PHASES = {"relaxed": "--crystals", "elasticity": "--stiffnesses", "migration": "--bulk"}
-OF_OTHERS = {"vacancy": "--vacancies", "competing": "--competing", "head": "--head-start"}
-LISTED = {"migration": "--hops", "barrier-check": "--hops", "segregation": "--sites"}
-"""Arguments that take inputs: those called ``relaxed PHASE``, those called ``vacancy SITE``, and those called by bare names."""
+from seiflow.study import settings_sections
 
 
 @dataclass(frozen=True)
@@ -92,17 +69,21 @@ class Step:
         Raises:
             InputError: if no command does.
         """
-        head, _, last = self.label.rpartition("/")
-        if self.is_build:
-            return "build"
-        if head in IN_FOLDERS:
-            return IN_FOLDERS[head]
-        if head or (last not in SAME_NAME and last not in BY_NAME):
+        return "build" if self.is_build else self.rule.command
+
+    @cached_property
+    def rule(self) -> Rule:
+        """The rule that makes it, unless it was only built.
+
+        Raises:
+            InputError: if no rule does.
+        """
+        paths = self.label == "migration" and "migration" in self.settings
+        found = rule_of(self.label, crystal=not paths)
+        if found is None:
             message = f"{self.results.path(self.name)}: no step of seiflow writes such a file"
             raise InputError(message)
-        if last == "migration" and "migration" in self.settings:
-            return "paths"
-        return BY_NAME.get(last, last.replace("_", "-"))
+        return found
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -124,10 +105,14 @@ class Step:
     @property
     def companion(self) -> str | None:
         """Name of the structures that it writes besides the record."""
-        if self.is_build or self.command not in STRUCTURES:
+        if self.is_build or not self.rule.writes:
             return None
-        record = PurePosixPath(self.name)
-        return (record.parent / STRUCTURES[self.command][0].format(record.stem)).as_posix()
+        return f"{self.folder}/{self.rule.writes.format(self.item)}"
+
+    @property
+    def item(self) -> str:
+        """Name of the site or hop that it is of, where it is of one of several."""
+        return PurePosixPath(self.name).stem
 
     @cached_property
     def inputs(self) -> dict[str, Path]:
@@ -142,38 +127,25 @@ class Step:
 
     def _candidates(self, what: str) -> Iterator[Path]:
         """Yield the files that an input may be, the likeliest first."""
-        results, here = self.results, self.results.path(self.folder)
-        first, _, second = what.partition(" ")
-        if what == "built":
+        found = self.rule.source(what)
+        if found is None:
+            return
+        source, item = found
+        here = self.results.path(self.folder)
+        if source.owner == "own":
+            yield here / source.file.format(item)
+        elif source.owner == "phases":
+            yield self.results.folder / item / self.calculator / source.file
+        elif source.owner == "cheaper":
+            yield from (folder / source.file.format(item or self.item) for folder in self._cheaper())
+        elif source.name == "built":
             yield from (here / "registered.extxyz", here / BUILT)
             yield from (folder / "relaxed.extxyz" for folder in self._cheaper())
-        elif what == "reservoir":
-            yield from sorted(results.folder.glob(f"*/{self.calculator}/relaxation.json"))
-        elif what == "reference":
-            found = find_reference(results.library, self.structure, str(self.settings.get("reference")))
-            yield from [found] if found else []
-        elif what == "head start":
-            yield from (folder / f"{self.label}.extxyz" for folder in self._cheaper())
-        elif first == "vacancy":
-            yield here / "vacancies" / f"{second}.json"
-        elif second:
-            file = {"relaxed": "relaxed.extxyz", "competing": "relaxation.json"}.get(first, f"{first}.json")
-            yield results.folder / second / self.calculator / file
+        elif source.name == "reservoir":
+            yield from sorted(self.results.folder.glob(f"*/{self.calculator}/{source.file}"))
         else:
-            yield from self._bare(what, here)
-
-    def _bare(self, what: str, here: Path) -> Iterator[Path]:
-        """Yield the files that an input may be which is called by the name of its file."""
-        if self.command == "barrier-check":
-            yield from (folder / "hops" / f"{what}.extxyz" for folder in self._cheaper())
-        elif self.command == "migration" and what != "relaxed":
-            yield here / "hops" / f"{what}.json"
-        elif self.command == "segregation" and what != "relaxed":
-            yield here / "sites" / f"{what}.json"
-        elif what.endswith((".json", ".extxyz")):
-            yield here / "sites" / what
-        else:
-            yield here / {"relaxed": "relaxed.extxyz", "registry": "registry.json"}.get(what, what)
+            reference = find_reference(self.results.library, self.structure, str(self.settings.get("reference")))
+            yield from [reference] if reference else []
 
     def _cheaper(self) -> Iterator[Path]:
         """Yield the folders of the same structure with other calculators, the one that this starts from first."""
@@ -193,26 +165,29 @@ class Step:
         found = ["--settings", json.dumps(self._sections(), sort_keys=True), "--output", str(output)]
         found += ["--log", str(output.with_suffix(".log"))]
         if self.companion:
-            file, argument = STRUCTURES[self.command]
-            found += [argument, str(output.parent / file.format(output.stem))]
-        if self.command in ("vacancy", "site-defect", "hop"):
-            found += ["--hop" if self.command == "hop" else "--site", output.stem]
+            found += [self.rule.frames[1], str(output.parent / Path(self.rule.writes.format(output.stem)).name)]
+        if any(self.rule.item):
+            found += [self.rule.item[1], output.stem]
         if self.command == "barrier-check":
             found += ["--cheaper", next(iter(self.inputs.values())).parent.parent.name]
         for argument, paths in self._files().items():
             found += [argument, *map(str, paths)]
         return found
 
-    def _sections(self) -> Mapping[str, Any]:
-        if self.command in ("boundary", "paths"):
+    def _sections(self) -> dict[str, Any]:
+        if len(self.sections) > 1:
             return self.settings
-        if self.command == "relax":
-            return {"planar" if self.structure_kind != "phase" else "relaxation": self.settings}
         settings = self.settings
         if self.command == "site-defect":  # does not depend on how many interstitials are tried, but must try enough
             asked = Step(self.results, f"{self.folder}/sites.json").settings
             settings = settings | {"interstitials": asked.get("interstitials", 0)}
-        return {SECTIONS.get(self.command, self.command.replace("-", "_")): settings}
+        return {self.sections[0]: settings}
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Sections of the settings that it was made with; several are kept under their names, one alone without."""
+        kind = "boundary" if self.command == "paths" else self.structure_kind
+        return settings_sections(self.rule.section, kind)
 
     @property
     def structure_kind(self) -> str:
@@ -226,20 +201,15 @@ class Step:
         order = {name: number for number, name in enumerate(phases_of(recipe))} if recipe else {}
         found: dict[str, list[Path]] = {}
         for what in sorted(self.inputs, key=lambda what: (order.get(what.partition(" ")[2], len(order)), natural(what))):
-            found.setdefault(self._argument(what), []).append(self.inputs[what])
+            found.setdefault(self._source(what).option, []).append(self.inputs[what])
         return found
 
-    def _argument(self, what: str) -> str:
-        first, _, second = what.partition(" ")
-        if second and first not in OF_OTHERS | OF_PHASES:
+    def _source(self, what: str) -> Source:
+        found = self.rule.source(what)
+        if found is None:
             message = f"{self.results.path(self.name)}: no step of seiflow takes an input called {what!r}"
             raise InputError(message)
-        if second:
-            return (OF_OTHERS | OF_PHASES)[first]
-        if what.endswith((".json", ".extxyz")):
-            return "--sites" if what.endswith(".json") else "--vacancies"
-        listed = LISTED.get(self.command) if what != "relaxed" else None
-        return listed or f"--{what}"
+        return found[0]
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -262,9 +232,8 @@ def step_of(results: Results, name: str) -> Step:
         step = Step(results, name)
         _ = step.command  # refuse a file that no step writes
         return step
-    makers = {"relaxed": "relaxation", "registered": "registry", "hops": "migration"}
-    own = "/".join(place.parts[2:]) in ("relaxed.extxyz", "registered.extxyz", "hops.extxyz")
-    return step_of(results, place.with_name(f"{makers[place.stem] if own else place.stem}.json").as_posix())
+    structure, calculator, *rest = place.parts
+    return step_of(results, f"{structure}/{calculator}/{label_of('/'.join(rest))}.json")
 
 
 def steps(results: Results) -> list[Step]:

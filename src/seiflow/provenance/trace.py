@@ -9,7 +9,7 @@ from typing import Any
 from seiflow.errors import InputError
 from seiflow.provenance.checks import weight_digest
 from seiflow.provenance.results import Results
-from seiflow.provenance.steps import SECTIONS, Step, step_of
+from seiflow.provenance.steps import Step, step_of
 from seiflow.records import record_digest
 from seiflow.settings import PropertySettings
 
@@ -164,11 +164,7 @@ def _details(step: Step, file: Path) -> dict[str, Any]:
 def other_settings(step: Step) -> dict[str, Any]:
     """Return the settings of a step that are not the default; all that are unknown now."""
     usual = PropertySettings().model_dump(mode="json")
-    combined = step.command in ("boundary", "paths")
-    section = SECTIONS.get(step.command, step.command.replace("-", "_"))
-    if step.command == "relax":
-        section = "planar" if step.structure_kind != "phase" else "relaxation"
-    parts = step.settings if combined else {section: step.settings}
+    parts = step.settings if len(step.sections) > 1 else {step.sections[0]: step.settings}
     found: dict[str, Any] = {}
     for name, part in parts.items():
         given = part if isinstance(part, dict) else {}

@@ -17,7 +17,8 @@ from seiflow.properties.migration.hop import Barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
 from seiflow.properties.migration.planar_hops import PlanarHops
-from seiflow.properties.migration.search import Failed, Found, Route, search
+from seiflow.properties.migration.routes import Failed, Found, Route
+from seiflow.properties.migration.search import search
 from seiflow.properties.migration.states import Vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings

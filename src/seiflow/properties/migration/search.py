@@ -15,14 +15,14 @@ what is said to be proved is so within them; one that is disproved gives way, an
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.properties.migration.network import Hop, Network
-from seiflow.properties.migration.percolation import Edge, Offset, Step, best_path, thresholds
+from seiflow.properties.migration.percolation import Edge, Step, best_path, thresholds
+from seiflow.properties.migration.routes import SAME_LEVEL, Bounded, Failed, Found, Known, Passage, Route
 
 AXES = "abc"
 
@@ -32,9 +32,6 @@ FAR_BELOW = 0.4
 
 The first is for paths through the structure that gave the bound, the second for straight ones, where it is only that of the ends.
 """
-
-
-Known = Literal["computed", "at most", "at least"]
 
 
 class Costs(Protocol):
@@ -52,94 +49,6 @@ class Costs(Protocol):
 
     def level(self, hop: Hop) -> float:
         """Return the highest energy of a hop."""
-
-
-@dataclass(frozen=True)
-class Passage:
-    """One hop of a path: the ion's site, where it goes and in which cell that is, and the highest energy on the way.
-
-    Attributes:
-        level_ev: Above the most stable vacancy.
-        known: Whether that is its level, or what this is at most or at least.
-    """
-
-    hop: str
-    first: int
-    second: int
-    offset: Offset
-    level_ev: float
-    known: Known
-
-
-@dataclass(frozen=True)
-class Route:
-    """The best path along one cell vector.
-
-    Attributes:
-        axis: a, b or c.
-        barrier_ev: Its highest level above the most stable vacancy, over hops computed or with a ceiling; None if they form no
-            path.
-        lower_bound_ev: Of any path, even if all hops that were not computed were at their bounds.
-        passages: The hops of the path that has the barrier, or else the bound.
-    """
-
-    axis: str
-    barrier_ev: float | None
-    lower_bound_ev: float
-    passages: tuple[Passage, ...]
-
-    @property
-    def proved(self) -> bool:
-        """Whether no hop that was not computed can lower the barrier."""
-        return self.barrier_ev is not None and self.barrier_ev <= self.lower_bound_ev + SAME_LEVEL
-
-
-SAME_LEVEL = 1e-6
-"""eV; levels closer than this are one."""
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """A hop that was not computed.
-
-    Attributes:
-        bound_ev: No path over it is below this, counted from the most stable vacancy.
-        relaxed: Whether the bound is that of a plane the ion must cross, and not only of its ends.
-    """
-
-    hop: str
-    bound_ev: float
-    relaxed: bool
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A hop that could not be computed, and why."""
-
-    hop: str
-    reason: str
-    bound_ev: float
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the search found.
-
-    Attributes:
-        levels: Highest energies (eV) of the hops computed, by name.
-        bounds: What each hop was taken to cost at least, eV, by name.
-        ceilings: Highest energies of some way over hops, eV, by name, where one was looked at.
-        routes: One for each cell vector.
-        bounded: Hops that were not computed.
-        failed: Hops that could not be computed.
-    """
-
-    levels: Mapping[str, float]
-    bounds: Mapping[str, float]
-    ceilings: Mapping[str, float]
-    routes: tuple[Route, ...]
-    bounded: tuple[Bounded, ...]
-    failed: tuple[Failed, ...]
 
 
 def search(network: Network, energies: Mapping[str, float], costs: Costs, go_on: Callable[[], bool] = lambda: True) -> Found:
