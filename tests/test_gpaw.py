@@ -1,5 +1,9 @@
 """GPAW: forces are slopes of the energy, spin and dipoles do what they are for, and what does not converge is told."""
 
+import gzip
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from seiflow.calculators.factory import make_calculator
-from seiflow.calculators.recipes import CalculatorRecipe
+from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, StudyError, UnconvergedDensityError
 from seiflow.journal import Journal
@@ -42,6 +46,29 @@ def displaced() -> Atoms:
     atoms = bulk("LiF", "rocksalt", a=4.06)
     atoms.positions[0] += [0.3, -0.1, 0.1]
     return atoms
+
+
+def test_setup_of_lithium_is_what_the_generator_of_gpaw_makes(waves: CalculatorRecipe, tmp_path: Path) -> None:
+    """The setup with the 1s electrons of lithium, made anew as the documentation says, has the same numbers."""
+    del waves
+    kept = gzip.decompress(weight_file("seiflow/calculators/setups/Li.sc.PBE.gz").read_bytes()).decode()
+    command = [
+        sys.executable,
+        "-m",
+        "gpaw",
+        "dataset",
+        "Li",
+        *("-f", "PBE"),
+        *("-P", "1s,2s,2p,p,d"),
+        *("-r", "1.5"),
+        *("-t", "sc"),
+        "-w",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    made = (tmp_path / "Li.sc.PBE").read_text(encoding="utf-8")
+    expected, found = (np.array(re.findall(r"(?<=[\s>\"])-?\d+\.\d+(?:e[-+]\d+)?", text), dtype=float) for text in (kept, made))
+    assert len(expected) > 10000
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["waves", "orbitals"])

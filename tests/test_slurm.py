@@ -213,19 +213,20 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(slurm: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """Return three studies that share a Slurm, of which the first meets with all that can happen.
+    """Return four studies that share a Slurm, of which the first meets with all that can happen.
 
     The node is lost while three of its jobs run there, then a job is cancelled; another exceeds its time, one its memory. They
     run side by side because most of the time goes into waiting.
     """
     top = tmp_path_factory.mktemp("ran")
-    bad, plain, group = (top / name for name in ("bad", "plain", "group"))
-    own_recipes(bad)
-    own_recipes(plain)
+    bad, plain, group, array = (top / name for name in ("bad", "plain", "group", "array"))
+    for folder in (bad, plain, array):
+        own_recipes(folder)
     (group / "tmp").mkdir(parents=True)
     study(bad, (["Cu"], ["steady", "slow", "slowest", "greedy"], ["relaxation"]))
     blocks = [(["Cu"], ["emt"], ["elasticity", "migration"]), (["Al"], ["ranks"], ["relaxation"])]
     study(plain, *blocks, settings={"migration": {"image_distance": 5}})
+    study(array, (["Al", "Cu", "Ni"], ["emt"], ["relaxation"]))
     study(group, (["LiF"], ["chgnet"], ["elasticity"]), library=[])
     journals = {name: bad / f"results/Cu/{name}/.relaxation.json.journal" for name in ("steady", "slow")}
     started: dict[Path, subprocess.Popen[bytes]] = {}
@@ -239,6 +240,7 @@ def ran(slurm: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFacto
         slurm.lose_node()
         slurm.start_one("slurmd")
         start(plain)
+        start(array, "--groups", "build=all", "--group-components", "all=3", "--slurm-array-jobs", "relax")
         if installation_problem(calculator_shelf().get("chgnet")) is None:
             start(group, "--groups", "build=one", "relax=one", "elasticity=one", TMPDIR=str(group / "tmp"))
         if group in started:
@@ -259,6 +261,14 @@ def test_study_on_slurm_ends_as_without_it(ran: dict[str, Ran], plain: Path) -> 
     assert records(ran["plain"].folder) == records(plain)
     assert {"results/Cu/emt/hops/hop_1.json", "results/Al/ranks/relaxation.json"} <= set(records(plain))
     assert ran["plain"].said.count("has been submitted with SLURM jobid") == 5, "relax twice, elasticity, vacancy, hop"
+
+
+def test_array_of_jobs_ends_as_without_it(ran: dict[str, Ran], repository: Path, tmp_path: Path) -> None:
+    """Jobs of one rule submitted in one call of Slurm have the records of jobs run here, byte by byte."""
+    there, said = ran["array"].folder, ran["array"].said
+    assert re.search(r"Submitted array job .* task IDs are 1-3", said)
+    assert len(records(there)) == 3
+    assert records(there) == records(undisturbed(tmp_path / "here", there, repository))
 
 
 def test_bad_day_costs_nothing(ran: dict[str, Ran], slurm: Cluster, repository: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ J. Phys. C 19, 2623 (1986).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gpaw_data
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 CUTOFF_CHANGE = 0.03
 """By which part the cut-off is raised and lowered to see how the energy changes with it."""
 
+OWN_SETUPS = Path(__file__).parent / "setups"
+"""Setups made by GPAW's own generator, where ``gpaw_data`` has none of the kind."""
+
 
 @dataclass(frozen=True)
 class GpawSettings:
@@ -46,6 +50,7 @@ class GpawSettings:
     iterations: int
     mixer: Mapping[str, float | str] | None
     dipole: bool
+    setups: Mapping[str, str]
     charge: int
 
     def representation(self, cutoff_ev: float) -> dict[str, object]:
@@ -143,6 +148,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             xc=settings.functional,
             kpts={"size": mesh.tolist(), "gamma": True},
             occupations={"name": "fermi-dirac", "width": smearing},
+            setups=dict(settings.setups),
             convergence={"density": settings.density_tolerance},
             maxiter=settings.iterations,
             **({"mixer": dict(settings.mixer)} if settings.mixer else {}),
@@ -188,9 +194,10 @@ def gpaw(
     iterations: int = 100,
     mixer: Mapping[str, float | str] | None = None,
     dipole: bool = False,
+    setups: Mapping[str, str] | None = None,
     charge: int = 0,
 ) -> GpawCalculator:
-    """Return a GPAW calculator with the setups of the package ``gpaw_data``.
+    """Return a GPAW calculator with the setups of the package ``gpaw_data`` and those in the folder ``setups`` beside this file.
 
     Args:
         functional: Name of the exchange-correlation functional; setups of the same name are used.
@@ -207,9 +214,10 @@ def gpaw(
         iterations: After so many the density is given up.
         mixer: GPAW's parameters of mixing, such as ``{name: pulay, beta: 0.05, nmaxold: 5, weight: 50}``; None for its own.
         dipole: Whether a slab, not periodic along one cell vector, gets a layer of dipoles in its vacuum that undoes its field.
+        setups: Name of the setup of an element that is not to have GPAW's default one, such as ``{Li: sc}``.
         charge: Of the cell, e.
     """
-    setup_paths[:] = [gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
+    setup_paths[:] = [str(OWN_SETUPS), gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
     settings = GpawSettings(
         functional=functional,
         cutoff_ev=cutoff_ev,
@@ -224,6 +232,7 @@ def gpaw(
         iterations=iterations,
         mixer=mixer,
         dipole=dipole,
+        setups=setups or {},
         charge=charge,
     )
     return GpawCalculator(settings)
