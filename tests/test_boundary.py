@@ -13,9 +13,9 @@ from ase.io import read, write
 from ase.optimize import BFGS
 from ase.units import GPa
 
+from seiflow.cell_filters import NormalFilter
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
-from seiflow.normal_filter import NormalFilter
 from seiflow.properties.boundary import CONVERGED_J_PER_M2, Boundary, Surroundings, boundary
 from seiflow.properties.planar import area_of, grains_apart, planar_relaxation, relax_planar
 from seiflow.properties.registry import registry
@@ -60,7 +60,7 @@ def test_forces_on_the_cell_are_derivatives_of_the_energy() -> None:
     atoms = build_structure(tilt((3, 1, 0)), {"Cu": copper()}).atoms
     atoms.rattle(0.05, seed=1)
     atoms.calc = EMT()
-    moving = NormalFilter(atoms, 7.0)
+    moving = NormalFilter(atoms, 0.001)
     start = moving.get_positions()
     start[-1] = [0.3, -0.2, 0.4]
     moving.set_positions(start)

@@ -49,7 +49,7 @@ def model_hessian(atoms: "Atoms") -> "NDArray[np.float64]":
     """Return the model, 3n × 3n, eV/Å²."""
     size = len(atoms)
     hessian = np.zeros((size, size, 3, 3))
-    for first, second, _, stiffness in _springs(atoms):
+    for first, second, _, stiffness in springs(atoms):
         np.add.at(hessian, (first, first), stiffness)
         np.add.at(hessian, (first, second), -stiffness)
     return np.asarray(hessian.transpose(0, 2, 1, 3).reshape(3 * size, 3 * size) + IN_PLACE * np.eye(3 * size))
@@ -64,7 +64,7 @@ def model_hessian_with_cell(atoms: "Atoms") -> "NDArray[np.float64]":
     ions = 3 * len(atoms)
     coupling = np.zeros((len(atoms), 3, 3, 3))
     cell = np.zeros((3, 3, 3, 3))
-    for first, _, vectors, stiffness in _springs(atoms):
+    for first, _, vectors, stiffness in springs(atoms):
         np.subtract.at(coupling, first, np.einsum("sac,sb->sacb", stiffness, vectors))
         cell += np.einsum("sac,sb,sd->abcd", stiffness, vectors, vectors) / 2
     hessian = np.zeros((ions + 9, ions + 9))
@@ -88,7 +88,8 @@ Springs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]",
 """Springs, each in both directions: first atom, second atom, vector between them (Å), stiffness (3 × 3, eV/Å²)."""
 
 
-def _springs(atoms: "Atoms") -> tuple[Springs, Springs, Springs]:
+def springs(atoms: "Atoms") -> tuple[Springs, Springs, Springs]:
+    """Return the springs between neighbours, along and across bonds, and between atoms bonded to a third."""
     first, second, vectors = bonds(atoms)
     return (
         _between_neighbours(atoms),

@@ -1,8 +1,9 @@
 """The optimiser, chosen by counting force evaluations.
 
 ASE's trust-region quasi-Newton (GoodOldQuasiNewton), which was the best of ASE's optimisers or near it for vacancies and
-saddles in LiF, Li2O and Li2CO3 (docs/methods.md), with two changes: its Hessian starts from a model of the structure,
-and the update of the Hessian is a matrix expression instead of a double loop.
+saddles in LiF, Li2O and Li2CO3 (docs/methods.md), with changes: its Hessian starts from a model of the structure,
+a cell has a tolerance of its own and is not strained by more than a tenth in a step, and the update of the Hessian is a matrix
+expression instead of a double loop.
 """
 
 from typing import TYPE_CHECKING
@@ -11,9 +12,8 @@ import numpy as np
 from ase import Atoms
 from ase.optimize import GoodOldQuasiNewton
 
-from seiflow.crystal_filter import CrystalFilter
+from seiflow.cell_filters import CellFilter
 from seiflow.model_hessian import model_hessian
-from seiflow.normal_filter import NormalFilter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,23 +21,37 @@ if TYPE_CHECKING:
 LARGEST_STRAIN = 0.1
 """No step strains a cell by more."""
 
+NOISE = 1e-4
+"""eV; energies of a calculator are not trusted further. ASE also takes a step back only if it goes up by more."""
+
+SMALLEST = 1e-12
+"""eV; curvature along a step that is still used."""
+
 
 class QuasiNewton(GoodOldQuasiNewton):  # type: ignore[misc] # the base class is untyped
     """Trust-region quasi-Newton with a model Hessian."""
 
-    def __init__(self, moving: Atoms | CrystalFilter | NormalFilter) -> None:
+    def __init__(self, moving: Atoms | CellFilter) -> None:
         """Start from the model Hessian."""
-        if isinstance(moving, Atoms):
+        self._moving = moving
+        if isinstance(moving, CellFilter):
+            super().__init__(moving, logfile=None, maxradius=LARGEST_STRAIN * moving.length)
+            self.hessian = moving.hessian
+        else:
             super().__init__(moving, logfile=None)
             self.hessian = model_hessian(moving)
-        else:
-            super().__init__(moving, logfile=None, maxradius=LARGEST_STRAIN * moving.length)
-            self.hessian = moving.model_hessian()
+        self.eps = NOISE  # by which ASE decides whether a predicted change of the energy says anything about the trust radius
+
+    def gradient_converged(self, gradient: "NDArray[np.float64]") -> bool:
+        """Tell whether forces, and the stress if the cell moves, are within their tolerances."""
+        if isinstance(self._moving, CellFilter):
+            return self._moving.within(gradient.reshape(-1, 3), self.fmax)
+        return bool(super().gradient_converged(gradient))
 
     def update_hessian_bfgs(self, pos: "NDArray[np.float64]", G: "NDArray[np.float64]") -> None:  # noqa: N803 - ASE's name
         """Broyden-Fletcher-Goldfarb-Shanno update of the Hessian."""
         gradient, step = G - self.oldG, pos - self.oldpos
         bent = step @ self.hessian
         curvature, expected = gradient @ step, bent @ step
-        if abs(curvature) > self.eps and abs(expected) > self.eps:
+        if abs(curvature) > SMALLEST and abs(expected) > SMALLEST:
             self.hessian = self.hessian + np.outer(gradient, gradient) / curvature - np.outer(bent, bent) / expected

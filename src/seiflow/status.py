@@ -70,7 +70,7 @@ class Watch:
         self._currency = Currency(study)
         lock = Lock(Path(study.config.results))
         last, held = lock.last, lock.is_held()
-        self.run = last if held else None
+        self.run = last if held and last and last.process is not None else None
         self.left_behind = None if held else left_behind(last)
         self._since = time.time() - STILL_RUNNING
         if self.run:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seiflow.calculators.trust import foreign_code
-from seiflow.errors import StudyError
+from seiflow.errors import InputError, StudyError
 from seiflow.provenance.adoption import adopt, from_the_future, in_words
 from seiflow.provenance.rehearsal import DAMAGED, Rehearsal
 from seiflow.provenance.running import Lock, Run, left_behind
@@ -21,7 +21,7 @@ SHOWN = 5
 
 
 def prepare(study: Study, write_study: Callable[[], None], *, dry: bool = False) -> list[str]:
-    """Make a folder of results ready for a run, unless another run has it, and return what a user should know.
+    """Make a folder of results ready for a run, and return what a user should know; a dry run leaves it to another that has it.
 
     Args:
         study: A checked study.
@@ -30,6 +30,7 @@ def prepare(study: Study, write_study: Callable[[], None], *, dry: bool = False)
 
     Raises:
         StudyError: if the folder cannot be used, or a recipe is of the future.
+        InputError: if another run is at work there.
     """
     results = Path(study.config.results)
     require_writable(results)
@@ -38,7 +39,10 @@ def prepare(study: Study, write_study: Callable[[], None], *, dry: bool = False)
     lock = Lock(results)
     other = lock.take()
     if other is not None:
-        return [f"{results}: {busy(results, other)}"]
+        message = f"{results}: {busy(results, other)}"
+        if dry:
+            return [message]
+        raise InputError(message)
     if before is not None:
         before.begin()
     try:

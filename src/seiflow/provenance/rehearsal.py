@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seiflow.buildable import FILE
+from seiflow.errors import InputError
 from seiflow.provenance.running import NAME, Lock
+from seiflow.records import write_text
 
 OWN = ("study.yaml", FILE, NAME)
 """Files of the folder itself that a run writes."""
@@ -59,6 +61,7 @@ class Rehearsal:
             lock: On the folder; taken.
         """
         if self._look() == self._files and not self._missing:
+            self._remove_own()
             lock.leave()
         else:
             atexit.register(self._end, lock, os.getpid())
@@ -77,24 +80,30 @@ class Rehearsal:
     def _end(self, lock: Lock, process: int) -> None:
         if os.getpid() != process:  # forked from it
             return
-        with contextlib.suppress(OSError):  # no room or no right any more: a run would have done the same
-            self._bring_back()
+        now = self._look()
+        aside = {(other.parent, state.number): other for other, state in now.items() if DAMAGED in other.name}
+        for path, state in self._files.items():
+            with contextlib.suppress(OSError, InputError):  # no room or no right any more for this one
+                _bring_back(path, state, now.get(path), aside.get((path.parent, state.number)))
+        self._remove_own()
         lock.leave()
         for folder in self._missing:
             with contextlib.suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
 
-    def _bring_back(self) -> None:
-        now = self._look()
-        aside = {(other.parent, state.number): other for other, state in now.items() if DAMAGED in other.name}
-        for path, state in self._files.items():
-            put = (path.parent, state.number)
-            if path not in now and put in aside:
-                aside[put].rename(path)
-            elif path in now and state.content != now[path].content:
-                path.write_bytes(state.content or b"")
-            if path.is_file() and path.stat().st_mtime_ns != state.time_ns:
-                os.utime(path, ns=(path.stat().st_atime_ns, state.time_ns))
-        for name in OWN:
-            if self._results / name not in self._files:
-                (self._results / name).unlink(missing_ok=True)
+    def _remove_own(self) -> None:
+        for path in [self._results / name for name in OWN]:
+            if path not in self._files:
+                path.unlink(missing_ok=True)
+
+
+def _bring_back(path: Path, before: _State, now: _State | None, aside: Path | None) -> None:
+    if now is None and aside is not None:
+        aside.rename(path)
+    elif now is not None and before.content != now.content:
+        if path.name == NAME:  # the lock is on the file itself
+            path.write_bytes(before.content or b"")
+        else:
+            write_text(path, (before.content or b"").decode())
+    if path.is_file() and path.stat().st_mtime_ns != before.time_ns:
+        os.utime(path, ns=(path.stat().st_atime_ns, before.time_ns))

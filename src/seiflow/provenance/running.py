@@ -86,8 +86,10 @@ class Lock:
 
     @property
     def started(self) -> float:
-        """When the run that holds the lock wrote that down, in seconds as files have it."""
-        return self._path.stat().st_mtime
+        """When the run that holds the lock wrote that down, in seconds as files have it; now, if it has just ended."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._path.stat().st_mtime
+        return time.time()
 
     @property
     def moved(self) -> bool:
