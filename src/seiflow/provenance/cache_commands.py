@@ -95,8 +95,9 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _asked(what: Path) -> _Asked:
+    from seiflow.provenance.nearby import no_result
     from seiflow.provenance.planned import Place
-    from seiflow.provenance.rules import label_of
+    from seiflow.provenance.rules import label_of, rule_of
 
     path = Path(os.path.normpath(what.absolute()))
     if path.is_dir() and (path / STUDY).is_file():
@@ -108,7 +109,10 @@ def _asked(what: Path) -> _Asked:
         message = f"{what}: no study, and no result below a folder with {STUDY}; name a study file, or a result"
         raise InputError(message)
     structure, calculator, *rest = path.relative_to(folder).parts
-    return _Asked(folder / STUDY, _run_from(folder), folder, Place(structure, calculator, label_of("/".join(rest))))
+    label = label_of("/".join(rest))
+    if rule_of(label, crystal=True) is None:
+        raise no_result(what)
+    return _Asked(folder / STUDY, _run_from(folder), folder, Place(structure, calculator, label))
 
 
 def _run_from(results: Path) -> Path:

@@ -22,10 +22,12 @@ def no_result(asked: Path) -> InputError:
     there = asked.is_dir()
     found = _near(asked if there else next((folder for folder in asked.parents if folder.is_dir()), Path()))
     match = [] if there else difflib.get_close_matches(str(asked), map(str, found), n=1, cutoff=0.8)
-    problem = "a folder, and no result" if there else "no such file"
+    problem = "a folder, and no result" if there else "no result of a step" if asked.exists() else "no such file"
     problem += f"; did you mean {match[0]}?" if match else "."
     if not found:
         return InputError(f"{asked}: {problem} {TAKEN} of a study, such as results/LiF/chgnet/migration.json")
+    if match == [str(path) for path in found]:
+        return InputError(f"{asked}: {problem}")
     listed = ", ".join(map(str, found[:SHOWN])) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
     return InputError(f"{asked}: {problem} {TAKEN}. Near it are {listed}")
 
