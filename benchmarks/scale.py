@@ -1,6 +1,6 @@
 """How planning grows with the size of a study, and what a job costs besides its computation.
 
-Run ``python benchmarks/scale.py [TARGETS ... | jobs [N]]``; without arguments 100, 1000 and 10 000 targets are planned, then 200
+Run ``python benchmarks/scale.py [TARGETS ... | jobs [N]]``; without arguments 100, 1000 and 10 000 targets are planned, then 1000
 jobs run. A target is one property of one structure with one calculator. Structures are copies of three metals, their lattice
 constants a little different; each has four calculators, copies of EMT, and five properties: relaxation, elasticity, phonons,
 defects, migration.
@@ -31,7 +31,7 @@ METALS = ("Al", "Cu", "Ni")
 CALCULATORS = 4
 PROPERTIES = ("elasticity", "phonons", "defects", "migration")
 TARGETS = (100, 1000, 10_000)
-JOBS = 200
+JOBS = 1000
 STEP = 1e-5
 """By which the lattice constants of two copies of a metal differ, relative."""
 
