@@ -40,6 +40,9 @@ thickness_angstrom: 5
 SHAKY = {"migration": {"image_distance": 5, "images": 3, "max_steps": 3, "fmax": 0.05, "curvature_tolerance": 5}}
 """Settings with which the search for a saddle fails, and a band is run instead."""
 
+STILL = {"planar": {"shakes": 0}}
+"""The grains stay as the recipe has them: a mirror boundary, with the two kinds of sites that are named here."""
+
 PLANE = {"segregation": {"image_distance": 5}}
 HOPS = {"image_distance": 5, "most_evaluations": 60, "hop_evaluations": 30}
 FAST = {"image_distance": 5, "sites": 1, "most_hops": 1, "fmax": 0.05}
@@ -97,6 +100,7 @@ class Job:
         return [self.command, *recipes, *settings, *files, *given, *self.words, "--output", self.outputs[0]]
 
 
+MIRROR = {"relaxed": "twin/emt/still.extxyz"}
 CUAU, CU, PLANAR = ({"relaxed": f"{name}/emt/relaxed.extxyz"} for name in ("CuAu", "Cu", "twin"))
 CRYSTALS = {"crystals": "Cu/emt/relaxed.extxyz"}
 JOBS = {
@@ -163,13 +167,19 @@ JOBS = {
     "boundary": Job(
         "boundary", "twin", "boundary.json", read=PLANAR | CRYSTALS | {"registry": "twin/emt/registry.json"}, kills=1
     ),
-    "site 1": Job("site-defect", "twin", "Cu_1.json", {"frame": "Cu_1.extxyz"}, PLANAR, PLANE, ("--site", "Cu_1"), kills=1),
-    "site 2": Job("site-defect", "twin", "Cu_2.json", {"frame": "Cu_2.extxyz"}, PLANAR, PLANE, ("--site", "Cu_2"), kills=0),
+    "own registry": Job(
+        "register", "twin", "own.json", {"registered": "own.extxyz"}, CRYSTALS, {"registry": {"candidates": 0}}, kills=0
+    ),
+    "still relaxation": Job(
+        "relax", "twin", "still.json", {"relaxed": "still.extxyz"}, {"built": "twin/emt/own.extxyz"}, STILL, kills=0
+    ),
+    "site 1": Job("site-defect", "twin", "Cu_1.json", {"frame": "Cu_1.extxyz"}, MIRROR, PLANE, ("--site", "Cu_1"), kills=1),
+    "site 2": Job("site-defect", "twin", "Cu_2.json", {"frame": "Cu_2.extxyz"}, MIRROR, PLANE, ("--site", "Cu_2"), kills=0),
     "segregation": Job(
         "segregation",
         "twin",
         "segregation.json",
-        read=PLANAR | CRYSTALS | {"sites": "twin/emt/Cu_1.json twin/emt/Cu_2.json"},
+        read=MIRROR | CRYSTALS | {"sites": "twin/emt/Cu_1.json twin/emt/Cu_2.json"},
         settings=PLANE,
         kills=1,
     ),
@@ -178,7 +188,7 @@ JOBS = {
         "twin",
         "migration.json",
         {"frames": "hops.extxyz"},
-        PLANAR | {"sites": "twin/emt/Cu_1.json twin/emt/Cu_2.json", "vacancies": "twin/emt/Cu_1.extxyz twin/emt/Cu_2.extxyz"},
+        MIRROR | {"sites": "twin/emt/Cu_1.json twin/emt/Cu_2.json", "vacancies": "twin/emt/Cu_1.extxyz twin/emt/Cu_2.extxyz"},
         PLANE | {"migration": HOPS},
     ),
 }
