@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_STRAIN = 0.1
-"""No step strains a cell by more."""
+"""The largest step of a cell, as a strain."""
 
 NOISE = 1e-4
 """eV; energies of a calculator are not trusted further. ASE also takes a step back only if it goes up by more."""
