@@ -16,7 +16,7 @@ from ase.build import bulk
 from seiflow.calculators.factory import make_calculator
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.engine import Engine
-from seiflow.errors import ConvergenceError, StudyError, UnconvergedDensityError
+from seiflow.errors import CalculatorError, ConvergenceError, StudyError, UnconvergedDensityError
 from seiflow.journal import Journal
 from seiflow.study import Study
 
@@ -69,6 +69,14 @@ def test_setup_of_lithium_is_what_the_generator_of_gpaw_makes(waves: CalculatorR
     expected, found = (np.array(re.findall(r"(?<=[\s>\"])-?\d+\.\d+(?:e[-+]\d+)?", text), dtype=float) for text in (kept, made))
     assert len(expected) > 10000
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_setup_that_is_not_there_is_refused_with_those_that_are(waves: CalculatorRecipe) -> None:
+    """A setup that nobody has is refused before anything is computed; the message names what the element has."""
+    with pytest.raises(CalculatorError, match=r"no setup Li\.hard\.PBE; for Li there is sc\."):
+        make_calculator(altered(waves, setups={"Li": "hard"}))
+    with pytest.raises(CalculatorError, match=r"no setup F\.sc\.PBE; .*Leave F out"):
+        make_calculator(altered(waves, setups={"F": "sc"}))
 
 
 @pytest.mark.parametrize("kind", ["waves", "orbitals"])

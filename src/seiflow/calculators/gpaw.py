@@ -20,7 +20,7 @@ from gpaw.new.ase_interface import GPAW
 from gpaw.new.symmetry import SymmetryBrokenError
 
 from seiflow.calculators.electronic import ElectronicState
-from seiflow.errors import UnconvergedDensityError
+from seiflow.errors import CalculatorError, UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -216,8 +216,13 @@ def gpaw(
         dipole: Whether a slab, not periodic along one cell vector, gets a layer of dipoles in its vacuum that undoes its field.
         setups: Name of the setup of an element that is not to have GPAW's default one, such as ``{Li: sc}``.
         charge: Of the cell, e.
+
+    Raises:
+        CalculatorError: if there is no such setup.
     """
     setup_paths[:] = [str(OWN_SETUPS), gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
+    for symbol, name in (setups or {}).items():
+        _require_setup(symbol, name, functional)
     settings = GpawSettings(
         functional=functional,
         cutoff_ev=cutoff_ev,
@@ -236,3 +241,12 @@ def gpaw(
         charge=charge,
     )
     return GpawCalculator(settings)
+
+
+def _require_setup(symbol: str, name: str, functional: str) -> None:
+    folders = [Path(folder) for folder in setup_paths]
+    if not any((folder / f"{symbol}.{name}.{functional}.gz").is_file() for folder in folders):
+        known = sorted(path.name.split(".")[1] for folder in folders for path in folder.glob(f"{symbol}.*.{functional}.gz"))
+        there = f"for {symbol} there is {', '.join(known)}" if known else f"there is none for {symbol}"
+        message = f"setups: no setup {symbol}.{name}.{functional}; {there}. Leave {symbol} out to have GPAW's own"
+        raise CalculatorError(message)
