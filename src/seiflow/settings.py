@@ -214,6 +214,11 @@ class PlanarSettings(Settings):
         ge=0,
         description="how often at most what has relaxed is shaken and relaxed again, while that lowers the energy",
     )
+    anneal_kelvin: Positive | None = Field(
+        None,
+        description="temperature of molecular dynamics after that, K; the lowest of what relaxes along it is taken",
+    )
+    anneal_ps: Positive = Field(1.0, description="length of the molecular dynamics, ps; relaxed from every 0.2 ps of it")
 
 
 class RegistrySettings(Settings):

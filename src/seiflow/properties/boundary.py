@@ -19,7 +19,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from seiflow.errors import PhysicsError
-from seiflow.properties.planar import area_of, bulk_energy, bulk_volume, grains_apart, relax_planar
+from seiflow.properties.planar import bulk_energy, bulk_volume, grains_apart
+from seiflow.properties.settling import area_of, relax_planar
 from seiflow.structures.build import Ingredient, build_structure, thicker
 from seiflow.structures.checks import formula_units
 from seiflow.structures.grain_boundary import GrainBoundary

@@ -1,11 +1,6 @@
 """Boundaries, interfaces and slabs at rest: relaxation, and the references their energies are counted from.
 
 The net of the plane stays that of the crystal; ions move, and in a periodic cell so does the vector that leads out of the plane.
-
-Forces cannot tell a minimum from a saddle, and boundaries of high symmetry often start on one, against movements of ions or
-against sliding. So every start is shaken: ions are moved and the grains slid on each other, always in the same way, and ions
-answer before the cell may move, because only then do the forces on the cell tell whether it slides on. What has relaxed is shaken
-again until that finds nothing lower.
 """
 
 from collections.abc import Sequence
@@ -15,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import GPa
 
-from seiflow.errors import ConvergenceError, PhysicsError, StructureError
+from seiflow.errors import PhysicsError
+from seiflow.properties.settling import annealed_down, area_of, lower, on_its_symmetry, opens, shaken_down
 from seiflow.structures.build import Ingredient
 from seiflow.structures.checks import Certificate, certify, formula_units
-from seiflow.structures.registry import J_PER_M2
-from seiflow.structures.space_group import operations, primitive_count, symmetrised
+from seiflow.structures.space_group import primitive_count
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,21 +22,6 @@ if TYPE_CHECKING:
     from seiflow.engine import Engine
     from seiflow.settings import PlanarSettings
     from seiflow.structures.recipes import PhaseRecipe
-
-SHAKE = 0.08
-"""Å; standard deviation of the movements of ions."""
-
-SLIDE = 0.35
-"""Å; how far the grains are slid on each other."""
-
-SETTLED = 0.1
-"""eV/Å; to which ions answer a slide before the cell may move."""
-
-LOWER_J_PER_M2 = 1e-3
-"""By how much the energy of a boundary must fall to count as lower."""
-
-NEARLY = (0.3, 0.2, 0.1, 0.05)
-"""Å; within which the symmetry of a relaxed structure is looked for, one after the other."""
 
 GROWN_TOGETHER = 0.1
 """Å; tolerance with which a relaxed boundary is compared with the crystal."""
@@ -61,6 +41,7 @@ class PlanarRelaxation:
         largest_force_ev_per_angstrom: Left on an atom.
         largest_traction_gpa: Left on the plane; null where the cell does not relax.
         relaxations_ev: Energies reached one after the other, each from the structure before, shaken.
+        annealed_ev: Energies of what relaxed along the molecular dynamics, in the order of time; empty without.
         certificate: Of the relaxed structure.
     """
 
@@ -73,6 +54,7 @@ class PlanarRelaxation:
     largest_force_ev_per_angstrom: float
     largest_traction_gpa: float | None
     relaxations_ev: tuple[float, ...]
+    annealed_ev: tuple[float, ...]
     certificate: Certificate
     warnings: tuple[str, ...]
 
@@ -95,10 +77,10 @@ def planar_relaxation(
         PhysicsError: if the grains have grown together to one crystal.
     """
     relaxed, energies = shaken_down(start, engine, settings, label=f"relax {name}")
+    relaxed, annealed = annealed_down(relaxed, engine, settings, label=f"anneal {name}")
     relaxed = on_its_symmetry(relaxed, engine, settings, label=f"relax {name}, symmetric")
     certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
     refuse_crystal(relaxed, name)
-    periodic = bool(relaxed.pbc[2]) and "planes" in relaxed.info
     area = area_of(relaxed)
     result = PlanarRelaxation(
         formula_units=formula_units(relaxed, phases),
@@ -108,96 +90,32 @@ def planar_relaxation(
         volume_angstrom3=float(relaxed.get_volume()),
         energy_ev=float(relaxed.get_potential_energy()),
         largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
-        largest_traction_gpa=float(np.abs(relaxed.get_stress(voigt=False)[2]).max()) / GPa if periodic else None,
+        largest_traction_gpa=float(np.abs(relaxed.get_stress(voigt=False)[2]).max()) / GPa if opens(relaxed) else None,
         relaxations_ev=energies,
+        annealed_ev=annealed,
         certificate=certificate,
-        warnings=_warnings(energies, settings.shakes, area),
+        warnings=_shaken_enough(energies, settings.shakes, area) + _annealed_enough(annealed, min(energies), area),
     )
     return relaxed, result
 
 
-def _warnings(energies: Sequence[float], shakes: int, area: float) -> tuple[str, ...]:
+def _annealed_enough(energies: Sequence[float], before: float, area: float) -> tuple[str, ...]:
+    if not energies or not lower(energies[-1], min((before, *energies[:-1])), area):
+        return ()
+    return ("Annealing still found a lower energy at the end: allow it more time (settings: planar, anneal_ps).",)
+
+
+def _shaken_enough(energies: Sequence[float], shakes: int, area: float) -> tuple[str, ...]:
     if not shakes:
         return ("The structure was not shaken: it may be a saddle.",)
-    if len(energies) <= shakes or not _lower(energies[-1], energies[-2], area):
+    if len(energies) <= shakes or not lower(energies[-1], energies[-2], area):
         return ()
     return ("Shaking the structure still found a lower energy at the end: allow more shakes (settings: planar, shakes).",)
-
-
-def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
-    """Relax ions, and the third cell vector where there are planes, until shaking finds nothing lower; unchecked."""
-    return shaken_down(start, engine, settings, label=label)[0]
-
-
-def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "tuple[Atoms, tuple[float, ...]]":
-    """Relax as :func:`relax_planar`; return the energy of each relaxation (eV) too."""
-    best = _relaxed_from(start, engine, settings, 0, label)
-    energies = [float(best.get_potential_energy())]
-    for number in range(1, settings.shakes + 1):
-        found = _relaxed_from(best, engine, settings, number, f"{label}, shaken")
-        energies.append(float(found.get_potential_energy()))
-        if not _lower(energies[-1], min(energies[:-1]), area_of(start)):
-            break
-        best = found
-    return best, tuple(energies)
-
-
-def on_its_symmetry(relaxed: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
-    """Return a relaxed structure with the symmetry that it nearly has made exact, if that keeps its energy and its tolerances.
-
-    Shaking leaves atoms off their symmetric places by as little as the forces allow; what is computed from a structure is cheaper
-    by its symmetry.
-    """
-    least = len(operations(relaxed).rotations)
-    for tolerance in NEARLY:
-        try:
-            exact = symmetrised(relaxed, tolerance)
-            if len(operations(exact).rotations) <= least:
-                continue
-            exact = engine.relax(exact, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=label)
-        except (ConvergenceError, StructureError):
-            continue
-        exact.set_constraint()
-        if _as_good(exact, relaxed, settings):
-            return exact
-    return relaxed
-
-
-def _as_good(exact: "Atoms", relaxed: "Atoms", settings: "PlanarSettings") -> bool:
-    if _lower(relaxed.get_potential_energy(), exact.get_potential_energy(), area_of(relaxed)):
-        return False
-    if not relaxed.pbc[2] or "planes" not in relaxed.info:
-        return True
-    return bool(np.abs(exact.get_stress(voigt=False)[2]).max() / GPa <= settings.stress_gpa)
-
-
-def _lower(energy: float, other: float, area: float) -> bool:
-    return (other - energy) / (2 * area) * J_PER_M2 > LOWER_J_PER_M2
-
-
-def _relaxed_from(start: "Atoms", engine: "Engine", settings: "PlanarSettings", seed: int, label: str) -> "Atoms":
-    shaken = start.copy()
-    shaken.rattle(SHAKE, seed=seed)
-    steps = settings.max_steps
-    if not start.pbc[2] or "planes" not in start.info:
-        return engine.relax(shaken, fmax=settings.fmax, max_steps=steps, label=label)
-    cell = np.array(shaken.cell)
-    angle = 1.0 + 2.4 * seed  # radians: never along a direction of symmetry, and each time far from the time before
-    cell[2, :2] += SLIDE * np.array([np.cos(angle), np.sin(angle)])
-    shaken.set_cell(cell, scale_atoms=True)
-    settled = engine.relax(shaken, fmax=max(SETTLED, settings.fmax), max_steps=steps, label=label)
-    return engine.relax_along_normal(settled, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=steps, label=label)
 
 
 def owners(atoms: "Atoms", phases: "Sequence[PhaseRecipe]") -> list[int] | None:
     """Return the phase of each atom, for structures of several phases."""
     return atoms.get_array("grain").tolist() if len(phases) > 1 and atoms.has("grain") else None
-
-
-def area_of(atoms: "Atoms") -> float:
-    """Return the area of the plane, Å²."""
-    first, second, _ = np.asarray(atoms.cell)
-    return float(np.linalg.norm(np.cross(first, second)))
 
 
 def grains_apart(atoms: "Atoms", vacuum: float) -> "list[Atoms]":

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seiflow.errors import ConvergenceError
-from seiflow.properties.planar import area_of, bulk_energy, owners, relax_planar
+from seiflow.properties.planar import bulk_energy, owners
+from seiflow.properties.settling import area_of, relax_planar
 from seiflow.settings import PlanarSettings
 from seiflow.structures.build import Built, Ingredient, build_structure, candidates
 from seiflow.structures.checks import formula_units, inspect

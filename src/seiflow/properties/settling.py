@@ -1,0 +1,145 @@
+"""A boundary, interface or slab relaxed as low as it is found to go.
+
+Forces cannot tell a minimum from a saddle, and boundaries of high symmetry often start on one, against movements of ions or
+against sliding. So every start is shaken: ions are moved and the grains slid on each other, always in the same way, and ions
+answer before the cell may move, because only then do the forces on the cell tell whether it slides on. What has relaxed is shaken
+again until that finds nothing lower. On request molecular dynamics follows, and the lowest of what relaxes along it is taken.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.units import GPa
+
+from seiflow.errors import ConvergenceError, StructureError
+from seiflow.properties.annealing import snapshots
+from seiflow.structures.registry import J_PER_M2
+from seiflow.structures.space_group import operations, symmetrised
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from seiflow.engine import Engine
+    from seiflow.settings import PlanarSettings
+
+SHAKE = 0.08
+"""Å; standard deviation of the movements of ions."""
+
+SLIDE = 0.35
+"""Å; how far the grains are slid on each other."""
+
+SETTLED = 0.1
+"""eV/Å; to which ions answer a slide before the cell may move."""
+
+LOWER_J_PER_M2 = 1e-3
+"""By how much the energy of a boundary must fall to count as lower."""
+
+NEARLY = (0.3, 0.2, 0.1, 0.05)
+"""Å; within which the symmetry of a relaxed structure is looked for, one after the other."""
+
+
+def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
+    """Relax ions, and the third cell vector where there are planes, as far as the settings ask for; unchecked."""
+    best, _ = shaken_down(start, engine, settings, label=label)
+    return annealed_down(best, engine, settings, label=label)[0]
+
+
+def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "tuple[Atoms, tuple[float, ...]]":
+    """Relax until shaking finds nothing lower; return the energy of each relaxation (eV) too."""
+    best = _relaxed_from(start, engine, settings, 0, label)
+    energies = [float(best.get_potential_energy())]
+    for number in range(1, settings.shakes + 1):
+        found = _relaxed_from(best, engine, settings, number, f"{label}, shaken")
+        energies.append(float(found.get_potential_energy()))
+        if not lower(energies[-1], min(energies[:-1]), area_of(start)):
+            break
+        best = found
+    return best, tuple(energies)
+
+
+def annealed_down(
+    best: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str
+) -> "tuple[Atoms, tuple[float, ...]]":
+    """Return the lowest of a relaxed structure and what relaxes along its molecular dynamics, and the energies of those (eV).
+
+    One that does not relax, as of a trajectory that passes a steep place, is left out.
+    """
+    if settings.anneal_kelvin is None:
+        return best, ()
+    energies = []
+    trajectory = snapshots(best, engine, kelvin=settings.anneal_kelvin, picoseconds=settings.anneal_ps, label=label)
+    for snapshot in trajectory:
+        try:
+            found = _settled(snapshot, engine, settings, f"{label}, quenched")
+        except ConvergenceError as error:
+            engine.report(f"{label}: left out, {error}")
+            continue
+        energies.append(float(found.get_potential_energy()))
+        if energies[-1] < best.get_potential_energy():
+            best = found
+    return best, tuple(energies)
+
+
+def on_its_symmetry(relaxed: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
+    """Return a relaxed structure with the symmetry that it nearly has made exact, if that keeps its energy and its tolerances.
+
+    Shaking leaves atoms off their symmetric places by as little as the forces allow; what is computed from a structure is cheaper
+    by its symmetry.
+    """
+    least = len(operations(relaxed).rotations)
+    for tolerance in NEARLY:
+        try:
+            exact = symmetrised(relaxed, tolerance)
+            if len(operations(exact).rotations) <= least:
+                continue
+            exact = engine.relax(exact, fmax=settings.fmax, max_steps=settings.max_steps, symmetric=True, label=label)
+        except (ConvergenceError, StructureError):
+            continue
+        exact.set_constraint()
+        if _as_good(exact, relaxed, settings):
+            return exact
+    return relaxed
+
+
+def _as_good(exact: "Atoms", relaxed: "Atoms", settings: "PlanarSettings") -> bool:
+    if lower(relaxed.get_potential_energy(), exact.get_potential_energy(), area_of(relaxed)):
+        return False
+    if not opens(relaxed):
+        return True
+    return bool(np.abs(exact.get_stress(voigt=False)[2]).max() / GPa <= settings.stress_gpa)
+
+
+def lower(energy: float, other: float, area: float) -> bool:
+    """Tell whether an energy (eV) is below another by what counts, per area (Å²) of both boundaries."""
+    return (other - energy) / (2 * area) * J_PER_M2 > LOWER_J_PER_M2
+
+
+def _relaxed_from(start: "Atoms", engine: "Engine", settings: "PlanarSettings", seed: int, label: str) -> "Atoms":
+    shaken = start.copy()
+    shaken.rattle(SHAKE, seed=seed)
+    if opens(start):
+        cell = np.array(shaken.cell)
+        angle = 1.0 + 2.4 * seed  # radians: never along a direction of symmetry, and each time far from the time before
+        cell[2, :2] += SLIDE * np.array([np.cos(angle), np.sin(angle)])
+        shaken.set_cell(cell, scale_atoms=True)
+    return _settled(shaken, engine, settings, label)
+
+
+def opens(atoms: "Atoms") -> bool:
+    """Tell whether the third cell vector relaxes too: that of a slab, and of a structure without planes, stays."""
+    return bool(atoms.pbc[2]) and "planes" in atoms.info
+
+
+def _settled(start: "Atoms", engine: "Engine", settings: "PlanarSettings", label: str) -> "Atoms":
+    """Relax the ions a little first, then, where the cell opens, the cell with them."""
+    steps = settings.max_steps
+    if not opens(start):
+        return engine.relax(start, fmax=settings.fmax, max_steps=steps, label=label)
+    settled = engine.relax(start, fmax=max(SETTLED, settings.fmax), max_steps=steps, label=label)
+    return engine.relax_along_normal(settled, fmax=settings.fmax, stress_gpa=settings.stress_gpa, max_steps=steps, label=label)
+
+
+def area_of(atoms: "Atoms") -> float:
+    """Return the area of the plane, Å²."""
+    first, second, _ = np.asarray(atoms.cell)
+    return float(np.linalg.norm(np.cross(first, second)))
