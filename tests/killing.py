@@ -92,6 +92,9 @@ START_UP = 0.8
 PROMPTLY = 2.0
 """s, after which a job that was asked to end is gone."""
 
+LONGEST = 400
+"""s, for what takes half a minute on a machine with nothing else to do; whatever takes longer hangs."""
+
 
 def recipe_factory(name: str) -> str:
     """Return where the calculator of a recipe that is shipped comes from."""
@@ -145,7 +148,7 @@ class Workshop:
     def finish(self, job: Job, folder: Path, told: str = "") -> str:
         """Run a job to its end; return what it said."""
         process = self.start(job, folder)
-        _, said = process.communicate(timeout=120)
+        _, said = outcome(process)
         assert process.returncode == 0, f"{told}: {said}"
         return said
 
@@ -193,11 +196,25 @@ def moments(folder: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
+def outcome(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a process said until it ended; one that hangs is killed and told of."""
+    try:
+        return process.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
 def reach(process: subprocess.Popen[str], folder: Path, wanted: int) -> None:
     """Wait until so many moments have come, or the job has ended."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + LONGEST
     while len(moments(folder)) < wanted and process.poll() is None:
-        assert time.monotonic() < end
+        if time.monotonic() > end:
+            process.kill()
+            process.wait()
+            message = f"{len(moments(folder))} of {wanted} moments in {LONGEST} s"
+            raise AssertionError(message)
         time.sleep(0.001)
 
 
@@ -233,7 +250,7 @@ def kill_at(kill: Kill, process: subprocess.Popen[str], folder: Path, told: str)
         time.sleep(kill.seconds)
         process.send_signal(kill.how)
     asked = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    _, said = outcome(process)
     assert not kill.waits or time.monotonic() - asked < PROMPTLY, told
     assert process.returncode == STATUS[kill.how], f"{told}: {said}"
     assert "Traceback" not in said

@@ -122,7 +122,7 @@ def test_without_a_temperature_nothing_is_done() -> None:
 
 
 def test_trajectory_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
-    """Cut off in the middle of its steps and started again with its journal, it ends with the same bits; nothing is done twice."""
+    """Cut off in the middle and started again with its journal, it ends with the same bits; nothing is done twice."""
 
     def ended(engine: Engine) -> Atoms:
         return list(snapshots(places(), engine, kelvin=600, picoseconds=0.4, label="test"))[-1]

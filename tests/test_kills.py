@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, program
 from killed_jobs import JOBS, Job
-from killing import Kill, Workshop, files, kill_at, moments, plan
+from killing import Kill, Workshop, files, kill_at, moments, outcome, plan
 
 from seiflow.calculators.recipes import CalculatorRecipe
 
@@ -132,10 +132,10 @@ def test_killed_study_ends_with_the_same_bytes(workshop: Workshop, tmp_path: Pat
     ]
     for kill in (*sorted(kills), None):
         process = snakemake(workshop, tmp_path, kill)
-        said, _ = process.communicate(timeout=200)
+        said, _ = outcome(process)
         assert process.returncode == (-signal.SIGKILL if kill else 0), f"{kills}: {said}"
         if kill:
-            snakemake(workshop, tmp_path, None, "--unlock").communicate(timeout=100)
+            outcome(snakemake(workshop, tmp_path, None, "--unlock"))
     for each in (name for job in jobs for name in job.outputs):
         assert (tmp_path / each).read_bytes() == (workshop.folder / each).read_bytes(), f"{kills}: {each}"
     assert [name for name in files(tmp_path) if name.endswith((".journal", ".partial", ".failed"))] == []

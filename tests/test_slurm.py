@@ -186,7 +186,9 @@ def run_here(folder: Path, repository: Path) -> subprocess.CompletedProcess[str]
     """Run the study of a folder without Slurm."""
     rules = ["--snakefile", str(repository / "Snakefile"), "--configfile", "study.yaml"]
     command = [str(PROGRAMS / "snakemake"), *rules, "--cores", "2"]
-    return subprocess.run(command, cwd=folder, env=variables(folder), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=variables(folder), capture_output=True, text=True, timeout=SECONDS_TO_WAIT, check=False
+    )
 
 
 def undisturbed(folder: Path, beside: Path, repository: Path) -> Path:
