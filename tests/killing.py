@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from conftest import environment, program
@@ -139,11 +139,11 @@ class Workshop:
         added = {"SEIFLOW_STORE": "", "MOMENTS": str(folder / "moments"), "KILL": told}
         return environment() | added | {"PYTHONPATH": os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])}
 
-    def start(self, job: Job, folder: Path, kill: "Kill | None" = None, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401
-        """Start a job in a folder; at one of its moments it waits to be killed, or is killed a little later."""
-        command = [program("seiflow"), *job.arguments]
+    def start(self, job: Job, folder: Path, kill: "Kill | None" = None, *starter: str) -> subprocess.Popen[str]:
+        """Start a job in a folder, by another command if one is named; at a moment it waits to be killed, or soon is."""
+        command = [*starter, program("seiflow"), *job.arguments]
         variables = self.variables(folder, kill)
-        return subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True, **options)
+        return subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.PIPE, text=True)
 
     def finish(self, job: Job, folder: Path, told: str = "") -> str:
         """Run a job to its end; return what it said."""

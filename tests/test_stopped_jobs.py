@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import program
 from killed_jobs import JOBS, Job
-from killing import Kill, Workshop, files, kill_at, moments, reach
+from killing import Kill, Workshop, files, kill_at, moments, outcome, reach
 
 ELASTICITY = JOBS["elasticity"]
 JOURNAL = f"{ELASTICITY.place}/.elasticity.json.journal"
@@ -72,12 +71,8 @@ def test_file_that_may_grow_no_further_keeps_what_it_has(workshop: Workshop, tmp
     """A journal that reaches the largest size allowed ends the job with a clear message; run again it loses one evaluation."""
     job = JOBS["hop"]
     expected = workshop.copy(job, tmp_path)
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-
-    process = workshop.start(job, tmp_path, preexec_fn=limit)
-    _, said = process.communicate(timeout=100)
+    process = workshop.start(job, tmp_path, None, "prlimit", "--fsize=20000:unlimited")
+    _, said = outcome(process)
     check_refusal(process.returncode, said, "File too large")
     assert "File too large" in (tmp_path / job.outputs[0]).with_suffix(".failed").read_text(encoding="utf-8")
     go_on(workshop, job, tmp_path, expected)
@@ -124,7 +119,7 @@ def test_full_disk_keeps_what_is_there(workshop: Workshop, tmp_path: Path) -> No
     with disk(tmp_path / "results", "size=32k"):
         expected = workshop.copy(job, tmp_path)
         process = workshop.start(job, tmp_path)
-        _, said = process.communicate(timeout=100)
+        _, said = outcome(process)
         check_refusal(process.returncode, said, "No space left on device")
         assert files(tmp_path) - set(job.inputs) == {f"{job.place}/.hop_1.json.journal"}
         remount(tmp_path / "results", "size=1m")
@@ -140,10 +135,10 @@ def test_folder_that_becomes_read_only_keeps_what_is_there(workshop: Workshop, t
         reach(process, tmp_path, 21)
         remount(tmp_path / "results", "ro")
         (tmp_path / "go").touch()
-        _, said = process.communicate(timeout=100)
+        _, said = outcome(process)
         check_refusal(process.returncode, said, "Read-only file system")
         process = workshop.start(job, tmp_path)
-        _, said = process.communicate(timeout=100)
+        _, said = outcome(process)
         check_refusal(process.returncode, said, "Read-only file system")
         remount(tmp_path / "results", "rw")
         go_on(workshop, job, tmp_path, expected, lost=2)

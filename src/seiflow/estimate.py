@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seiflow.properties.annealing import STRETCH, steps_of
+from seiflow.settings import PlanarSettings
 from seiflow.shelves import phases_of
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.defect_sites import defect_supercell
@@ -99,7 +101,7 @@ def _work(study: Study, job: Job, atoms: "Atoms") -> _Work:
 
 def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
     settings = job.settings
-    once = PLANAR * (2 if settings.planar.shakes else 1)
+    once = PLANAR * (2 if settings.planar.shakes else 1) + _annealing(settings.planar)
     if job.name == "relaxation":
         registries = REGISTRY * (settings.registry.candidates + 1) if settings.registry.candidates else 0
         return _Work(2, once + registries, len(atoms))
@@ -113,6 +115,13 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
         return _Work(2 + sites + added, SUPERCELL["vacancy"] * sites + DEFECT * added, len(cell.atoms))
     needed = BOUND * BOUNDS_PER_SITE * sites + SUPERCELL["hop"] * DECISIVE
     return _Work(1, min(needed, settings.migration.most_evaluations or needed), len(cell.atoms))
+
+
+def _annealing(settings: PlanarSettings) -> int:
+    if settings.anneal_kelvin is None:
+        return 0
+    steps = steps_of(settings.anneal_ps)
+    return steps + PLANAR * steps // STRETCH
 
 
 def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 BULK_LIKE_EV = 0.05
 """By how much the farthest site of a grain may differ from the bulk before that is told."""
 
+MANY = 0.25
+"""Of all sites; where more do not hold their defect, the structure itself is doubted."""
+
+ANNEAL = "With so many, the structure may lie in a poor minimum: anneal it (settings: planar, anneal_kelvin)."
+
 CHARGE_STATE = "neutral cell"
 
 
@@ -203,8 +208,11 @@ def _middles(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
 
 def _moved(found: Sequence[DefectSite | InterstitialSite], defects: Mapping[str, SiteDefect], what: str) -> list[str]:
     left = [defects[site.name] for site in found if not defects[site.name].stays]
+    if not left:
+        return []
     named = ", ".join(f"{each.site} (an ion went {each.largest_displacement_angstrom:.1f} Å)" for each in left)
-    return [f"The {what} did not stay at {named}: there is no energy for that."] if left else []
+    told = f"The {what} did not stay at {named}: there is no energy for that."
+    return [f"{told} {ANNEAL}" if len(left) > MANY * len(found) else told]
 
 
 def _unlike(farthest: Sequence[Farthest], what: str) -> list[str]:
