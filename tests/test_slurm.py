@@ -157,12 +157,13 @@ def ended(process: subprocess.Popen[bytes], folder: Path) -> str:
     return said
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Wait until a condition holds, no longer than the study runs."""
+def wait_for(condition: Callable[[], bool], studies: dict[Path, subprocess.Popen[bytes]]) -> None:
+    """Wait until a condition holds, no longer than one of the studies runs."""
     end = time.monotonic() + SECONDS_TO_WAIT
     while not condition():
-        assert process.poll() is None, (folder / "said.txt").read_text(encoding="utf-8")
-        assert time.monotonic() < end
+        said = "".join((folder / "said.txt").read_text(encoding="utf-8") for folder in studies)
+        assert any(process.poll() is None for process in studies.values()), said
+        assert time.monotonic() < end, said
         time.sleep(0.05)
 
 
@@ -171,10 +172,10 @@ def lines(journal: Path) -> int:
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
-def slurm_job(cluster: Cluster, comment: str) -> str:
-    """Return the number of the job of Slurm with a word in its comment that runs now."""
-    found = [line.split("|")[0] for line in cluster.ask("squeue", "-h", "-t", "R", "-o", "%i|%k").splitlines() if comment in line]
-    return found[-1]
+def slurm_jobs(cluster: Cluster, comment: str) -> list[str]:
+    """Return the numbers of the jobs of Slurm with that comment that run now."""
+    told = cluster.ask("squeue", "-h", "-t", "R", "-o", "%i|%k")
+    return [line.split("|")[0] for line in told.splitlines() if line.split("|")[1] == comment]
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -238,17 +239,26 @@ def ran(slurm: Cluster, repository: Path, tmp_path_factory: pytest.TempPathFacto
             started[folder] = stack.enter_context(running(slurm, repository, folder, *arguments, **more))
 
         start(bad, "--groups", "build=alone", "--set-resources", "relax:runtime=attempt")
-        wait_for(lambda: lines(journals["steady"]) >= 2, started[bad], bad)
+        wait_for(lambda: lines(journals["steady"]) >= 2, started)
         slurm.lose_node()
+        before = lines(journals["slow"])
         slurm.start_one("slurmd")
         start(plain)
         start(array, "--groups", "build=all", "--group-components", "all=3", "--slurm-array-jobs", "relax")
         if installation_problem(calculator_shelf().get("chgnet")) is None:
             start(group, "--groups", "build=one", "relax=one", "elasticity=one", TMPDIR=str(group / "tmp"))
-        if group in started:
-            wait_for(lambda: bool(list((group / "tmp").glob("seiflow-*/*"))), started[group], group)
-        wait_for(lambda: lines(journals["slow"]) >= 2, started[bad], bad)
-        slurm.ask("scancel", slurm_job(slurm, "rule_relax_wildcards_Cu_slow"))
+        seen: set[str] = set()  # whichever comes first: both last for a while only
+
+        def cancelled_and_shared() -> bool:
+            at_work = slurm_jobs(slurm, "rule_relax_wildcards_Cu_slow") if lines(journals["slow"]) > before else []
+            if at_work and "cancelled" not in seen:
+                slurm.ask("scancel", *at_work)
+                seen.add("cancelled")
+            if group not in started or list((group / "tmp").glob("seiflow-*/*")):
+                seen.add("shared")
+            return seen == {"cancelled", "shared"}
+
+        wait_for(cancelled_and_shared, started)
         return {folder.name: Ran(folder, ended(process, folder)) for folder, process in started.items()}
 
 
