@@ -225,6 +225,18 @@ def test_run_that_was_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert any("was cut off" in note and "--unlock" in note for note in notes) is process_known
 
 
+def test_run_ends_in_peace_on_a_full_disk(tmp_path: Path) -> None:
+    """A run that cannot write down that it has ended says nothing of it, and what it wrote before stays."""
+    (tmp_path / "results").mkdir()
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    command = [sys.executable, "-c", f"{HOLD}; assert lock.take() is None; lock.keep(); {full}"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert told.stderr == ""
+    last = Lock(tmp_path / "results").last
+    assert last is not None
+    assert last.process is not None
+
+
 FOREIGN = """\
 name: foreign
 summary: a calculator from somebody else
