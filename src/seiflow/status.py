@@ -132,7 +132,7 @@ class Watch:
     def _outdated(self, job: Job) -> str | None:
         step = Step(self._currency.results, f"{job.structure}/{job.calculator}/{job.name}.json")
         try:
-            return self._currency.outdated(step)
+            return self._currency.outdated(step) or self._currency.other_weights(step)
         except InputError as error:
             return one_line(str(error))
 
