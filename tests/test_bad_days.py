@@ -67,7 +67,7 @@ def test_damaged_results_are_put_aside(tmp_path: Path) -> None:
 
 
 def test_results_of_other_weights_are_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library) -> None:
-    """A weight file that was replaced makes results outdated, of which Snakemake knows nothing; those with the present one stay."""
+    """A weight file that was replaced makes results outdated; those with the present one stay."""
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "mine/model.bin"
     library(tmp_path / "mine", calculator={"weights": [str(weights)]})
