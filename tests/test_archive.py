@@ -15,7 +15,7 @@ import yaml
 
 from seiflow.cli import main
 from seiflow.errors import InputError
-from seiflow.provenance.foreign import MARK, VARIABLE, foreign_problems
+from seiflow.provenance.foreign import MARK, VARIABLE, foreign_problems, recipe_code
 from seiflow.provenance.unpack import extract, inspect
 from seiflow.records import digest_file
 from seiflow.shelves import data_folder
@@ -242,13 +242,16 @@ def test_nothing_foreign_is_imported_before_it_is_trusted(tmp_path: Path, run: R
     [
         ("weights: [/etc/hostname]", {}, "reads /etc/hostname"),
         ("weights: [espresso:../../secret]", {}, "reads espresso:../../secret"),
-        ("arguments: {asap_cutoff: {deep: [/etc/hostname]}}", {}, "hands the path '/etc/hostname'"),
-        ("arguments: {asap_cutoff: ../model.pth}", {}, "hands the path '../model.pth'"),
+        ("arguments: {asap_cutoff: {deep: [/etc/hostname]}}", {}, "hands '/etc/hostname' to"),
+        ("arguments: {asap_cutoff: ../model.pth}", {}, "hands '../model.pth' to"),
+        ("arguments: {asap_cutoff: model.pth}", {}, "hands 'model.pth' to"),
+        ("remedies: [{name: other, arguments: {command: harm}}]", {}, "hands 'harm' to"),
         ("program: bash", {}, "starts the program bash"),
         ("", {"results": "../out"}, "../out leaves the folder"),
         ("", {"results": "/srv/out"}, "/srv/out leaves the folder"),
         ("", {"library": ["library", ".."]}, ".. leaves the folder"),
         ("", {"machine": "/etc/machine.yaml"}, "/etc/machine.yaml leaves the folder"),
+        ("", {"machine": "machine.yaml"}, "machine.yaml: says which programs and interpreters are started"),
         ("", {"store": "~/elsewhere"}, "~/elsewhere leaves the folder"),
         ("", {"trusted": ["/"]}, "/ leaves the folder"),
     ],
@@ -277,6 +280,49 @@ def test_known_calculators_of_an_archive_need_no_trust(tmp_path: Path, monkeypat
     foreign(tmp_path, more="arguments: {asap_cutoff: true}")
     monkeypatch.chdir(tmp_path)
     assert foreign_problems([Path("library")], ["results"]) == []
+
+
+def test_texts_of_the_package_need_no_trust(tmp_path: Path) -> None:
+    """What the package's own recipes of a calculator hand over may be handed over by one from an archive; all else is refused."""
+    own = (data_folder("calculators") / "sevennet-0.yaml").read_text(encoding="utf-8").replace("2500", "2600")
+    (tmp_path / "calculators").mkdir()
+    file = tmp_path / "calculators/sevennet-0.yaml"
+    file.write_text(own, encoding="utf-8")
+    assert not any(code.refused for code in recipe_code(tmp_path))
+    file.write_text(own.replace("7net-0", "model.pth"), encoding="utf-8")
+    assert [code.what for code in recipe_code(tmp_path) if code.refused] == [
+        "hands 'model.pth' to seiflow.calculators.sevennet:sevennet"
+    ]
+
+
+def test_machine_of_an_archive_starts_nothing(tmp_path: Path, run: Run) -> None:
+    """A machine file from an archive, which is mere data to look at, starts neither programs nor interpreters, and is named."""
+    foreign(tmp_path, machine="machine.yaml")
+    (tmp_path / "machine.yaml").write_text("pythons: {mace: ./harmful}", encoding="utf-8")
+    (tmp_path / "harmful").write_text("#!/bin/sh\ntouch harm\n", encoding="utf-8")
+    (tmp_path / "harmful").chmod(0o755)
+    study = yaml.safe_load((tmp_path / "study.yaml").read_text(encoding="utf-8"))
+    study["calculations"][0]["calculators"] = ["mace-mp-0"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    (tmp_path / "results").mkdir()
+    assert any("study.yaml: says which programs" in line for line in inspect(tmp_path))
+    for command in (["check", "study.yaml"], ["verify", "study.yaml"]):
+        told = run("seiflow", *command, cwd=tmp_path)
+        assert told.returncode == 1
+        assert "machine.yaml: says which programs and interpreters are started" in told.stdout + told.stderr
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("command", [["forces", "evil", "--phase", "Cu"], ["fetch", "evil"]], ids=" ".join)
+def test_calculator_of_an_archive_is_used_by_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """Reference forces and weights are refused too with a recipe from an archive that calls something unknown."""
+    foreign(tmp_path, "os:mkdir", "arguments: {path: harm}\nfetched: true")
+    monkeypatch.chdir(tmp_path)
+    assert main(["calculators", *command, "--library", "library"]) == 1
+    assert "imports and calls os:mkdir, refused unless trusted" in capsys.readouterr().err
+    assert not Path("harm").exists()
 
 
 def member(name: str, mode: int = 0) -> zipfile.ZipInfo:

@@ -1,5 +1,7 @@
 """Bad days: damaged results, folders that cannot be used, two runs at once, kills, copies, clocks, recipes from elsewhere."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,7 +21,7 @@ from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.calculators.trust import path_problems
 from seiflow.cli import main
 from seiflow.errors import StudyError
-from seiflow.provenance.folder import discard_damaged, require_writable
+from seiflow.provenance.folder import discard_damaged, put_aside_others, require_writable
 from seiflow.provenance.running import Lock
 from seiflow.shelves import load_recipe
 from seiflow.study import Study
@@ -62,6 +64,26 @@ def test_damaged_results_are_put_aside(tmp_path: Path) -> None:
     discard_damaged(tmp_path)
     assert (folder / "hop_3.json.damaged").read_text(encoding="utf-8") == ""
     assert (folder / "hop_3.json.damaged.2").read_text(encoding="utf-8") == "["
+
+
+def test_results_of_other_weights_are_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: Library) -> None:
+    """A weight file that was replaced makes results outdated; those with the present one stay."""
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "mine/model.bin"
+    library(tmp_path / "mine", calculator={"weights": [str(weights)]})
+    weights.write_text("new", encoding="utf-8")
+    block = {"structures": ["Cu3Au"], "calculators": ["pair"], "properties": ["elasticity"]}
+    study = Study({"library": ["mine"], "calculations": [block]})
+    record = tmp_path / "results/Cu3Au/pair/relaxation.json"
+    record.parent.mkdir(parents=True)
+    for text, aside in (("new", []), ("old", [Path("results/Cu3Au/pair/relaxation.json")])):
+        digests = {"weights_sha256": {str(weights): hashlib.sha256(text.encode()).hexdigest()}}
+        provenance = digests | {"recipes_sha256": {}, "inputs_sha256": {}, "files_sha256": {}, "settings": {}}
+        found = {"structure": "Cu3Au", "calculator": "pair", "provenance": provenance}
+        record.write_text(json.dumps(found), encoding="utf-8")
+        assert put_aside_others(study) == aside
+    assert not record.exists()
+    assert record.with_name("relaxation.json.damaged").exists()
 
 
 def test_result_that_cannot_be_read_is_not_taken_for_damaged(tmp_path: Path) -> None:
@@ -223,6 +245,18 @@ def test_run_that_was_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (locks / "0.output.lock").touch()
         notes = Plan(Study({"calculations": [COPPER], "settings": SETTINGS})).notes
         assert any("was cut off" in note and "--unlock" in note for note in notes) is process_known
+
+
+def test_run_ends_in_peace_on_a_full_disk(tmp_path: Path) -> None:
+    """A run that cannot write down that it has ended says nothing of it, and what it wrote before stays."""
+    (tmp_path / "results").mkdir()
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    command = [sys.executable, "-c", f"{HOLD}; assert lock.take() is None; lock.keep(); {full}"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert told.stderr == ""
+    last = Lock(tmp_path / "results").last
+    assert last is not None
+    assert last.process is not None
 
 
 FOREIGN = """\

@@ -55,7 +55,7 @@ class greedy(EMT):
     def calculate(self, *arguments, **keywords):
         if "SLURM_JOB_ID" in os.environ and not taken:
             taken.append(b"1" * {HUNGER_MB << 20})
-            time.sleep(4)
+            time.sleep(20)  # Slurm, which looks every second, ends it before on a busy machine too
         super().calculate(*arguments, **keywords)
 
 

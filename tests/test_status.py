@@ -102,6 +102,16 @@ def test_job_at_work_is_running_and_a_killed_one_stopped(place: Path) -> None:
 
 
 @pytest.mark.study
+def test_job_of_a_run_that_has_ended_is_stopped_at_once(place: Path) -> None:
+    """What a job wrote before its run ended by itself, its reason perhaps not on a full disk, belongs to no job that runs."""
+    journal = begin(unfinished(place))
+    age(place / "results/.run", journal.stat().st_mtime + 1)
+    migration = states()["migration"]
+    assert migration.state == "stopped"
+    assert "space on the disk" in migration.reason
+
+
+@pytest.mark.study
 def test_failure_is_told_once_with_what_to_do(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A failed relaxation is told in one line with what to do, and what needs it waits for it; started again, it runs."""
     folder = place / "results/Cu/emt"

@@ -75,6 +75,8 @@ class Watch:
         self._since = time.time() - STILL_RUNNING
         if self.run:
             self._since = min(self._since, lock.started)
+        elif not held and last and last.process is None:  # it ended by itself, and its jobs before it
+            self._since = max(self._since, lock.started)
 
     @cached_property
     def states(self) -> dict[Key, State]:
@@ -122,14 +124,15 @@ class Watch:
         if (part.active or 0.0) > self._since:
             return State(*key, "running", progress, "", done, count, part.evaluations, expected)
         reason = (
-            f"{part.name} ended without a word after {part.evaluations} evaluations: stopped, killed, or out of time or memory"
+            f"{part.name} ended without a word after {part.evaluations} evaluations: stopped, killed, or out of time, memory or "
+            "space on the disk"
         )
         return State(*key, "stopped", reason, RESUME, done, count, part.evaluations, expected)
 
     def _outdated(self, job: Job) -> str | None:
         step = Step(self._currency.results, f"{job.structure}/{job.calculator}/{job.name}.json")
         try:
-            return self._currency.outdated(step)
+            return self._currency.outdated(step) or self._currency.other_weights(step)
         except InputError as error:
             return one_line(str(error))
 

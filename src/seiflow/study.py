@@ -213,7 +213,7 @@ class Study:
     def _foreign_problems(self) -> list[str]:
         """Return what a study that came from an archive may not do, before anything that it names is looked at."""
         store = self.config.store if "store" in self.config.model_fields_set else None
-        return foreign_problems(self.folders, [self.config.results, self.config.machine, store, *self.config.trusted])
+        return foreign_problems(self.folders, [self.config.results, store, *self.config.trusted], self.config.machine)
 
     def _machine_problems(self) -> Iterator[Problem]:
         """Take the machine that the study names, or tell what is wrong with its file."""

@@ -51,7 +51,9 @@ def _list(options: argparse.Namespace) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from seiflow.calculators.environments import enter
     from seiflow.calculators.recipes import calculator_shelf
+    from seiflow.provenance.foreign import require_trusted
 
+    require_trusted(options.library)
     recipe = calculator_shelf(options.library).get(options.name)
     if not recipe.fetched:
         _say(f"{recipe.name}: nothing to fetch; its package brings all that it needs, or the files lie where its recipe says")

@@ -130,7 +130,10 @@ def _asked(python: str, text: str) -> str | None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         return f"{where}: seiflow cannot be used there ({last}); {install}"
-    found: str | None = json.loads(problem)
+    try:
+        found: str | None = json.loads(problem)
+    except ValueError:
+        return f"{where}: seiflow does not answer there ({done.stdout.strip()[:100] or 'nothing'}); {install}"
     return found
 
 

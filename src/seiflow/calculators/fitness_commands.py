@@ -45,9 +45,11 @@ def _forces(options: argparse.Namespace) -> None:
     from seiflow.calculators.environments import enter
     from seiflow.calculators.recipes import calculator_shelf
     from seiflow.jobs.reference_forces import reference_forces
+    from seiflow.provenance.foreign import require_trusted
     from seiflow.reference_forces import FOLDER, file_name
     from seiflow.shelves import phase_shelf
 
+    require_trusted(options.library)
     phase = phase_shelf(options.library).path(options.phase)
     shelf = calculator_shelf(options.library)
     calculator = shelf.path(options.name)

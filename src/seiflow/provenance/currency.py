@@ -1,6 +1,6 @@
 """Whether a result is still that of the recipes, inputs and settings of a study."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Currency:
     """
 
     study: Study
+    _weights: dict[str, dict[str, str] | None] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def results(self) -> Results:
@@ -80,9 +81,21 @@ class Currency:
 
     def other_weights(self, step: Step) -> str | None:
         """Return that weights are others than those a step was computed with; None if they are the same or not to be had here."""
-        recipe = self.results.calculator(step.calculator)
-        try:
-            here = weight_digests(recipe) if recipe else {}
-        except SeiflowError:
-            return None
-        return None if here == step.digests("weights_sha256") else "the weights of the calculator are others"
+        here = self._weights_here(step.calculator)
+        return None if here in (None, step.digests("weights_sha256")) else "the weights of the calculator are others"
+
+    def weights_changed(self) -> bool:
+        """Tell whether a crystal or boundary was relaxed with other weights than the calculator has now."""
+        relaxed = [job for job in self.study.jobs if job.name == "relaxation" and self._weights_here(job.calculator)]
+        records = [Step(self.results, f"{job.structure}/{job.calculator}/relaxation.json") for job in relaxed]
+        return any(self.results.path(step.name).is_file() and self.other_weights(step) for step in records)
+
+    def _weights_here(self, calculator: str) -> dict[str, str] | None:
+        """Return the digests of the weights of a calculator, computed once; None if they are not to be had here."""
+        if calculator not in self._weights:
+            recipe = self.results.calculator(calculator)
+            try:
+                self._weights[calculator] = weight_digests(recipe) if recipe else {}
+            except SeiflowError:
+                self._weights[calculator] = None
+        return self._weights[calculator]

@@ -11,8 +11,10 @@ from pathlib import Path
 from seiflow.calculators.trust import foreign_code
 from seiflow.errors import InputError, StudyError
 from seiflow.provenance.adoption import adopt, from_the_future, in_words
+from seiflow.provenance.currency import Currency
 from seiflow.provenance.rehearsal import DAMAGED, Rehearsal
 from seiflow.provenance.running import Lock, Run, left_behind
+from seiflow.provenance.steps import steps
 from seiflow.shelves import phases_of
 from seiflow.study import Study
 
@@ -50,6 +52,7 @@ def prepare(study: Study, write_study: Callable[[], None], *, dry: bool = False)
         now = _clock(results)
         _refuse_future_recipes(study, now)
         told += [f"{path}: damaged or cut off; it is computed again" for path in discard_damaged(results)]
+        told += [f"{path}: made with other weights than there are now; it is computed again" for path in put_aside_others(study)]
         files = [*results.glob("*/*/**/*.json"), *results.glob("*/*/**/*.extxyz")]
         if files and (lock.moved or from_the_future(files, now)):
             told.append(str(adopt(study, now)))
@@ -96,6 +99,25 @@ def discard_damaged(results: Path) -> list[Path]:
             )
     _refuse(unreadable)
     return damaged
+
+
+def put_aside_others(study: Study) -> list[Path]:
+    """Put aside results made with other weights than a calculator has now, of which Snakemake knows nothing; return the records.
+
+    They stay as damaged ones do.
+    """
+    currency = Currency(study)
+    if not currency.weights_changed():
+        return []
+    records = []
+    for step in steps(currency.results):
+        if step.is_build or (step.structure, step.calculator) not in currency.wanted or not currency.other_weights(step):
+            continue
+        records.append(currency.results.path(step.name))
+        for path in map(currency.results.path, filter(None, (step.name, step.companion))):
+            if path.is_file():
+                path.rename(_aside(path))
+    return records
 
 
 def _aside(path: Path) -> Path:

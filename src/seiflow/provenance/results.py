@@ -16,6 +16,7 @@ from seiflow.calculators.machine import Machine
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf
 from seiflow.documents import load
 from seiflow.errors import InputError, SeiflowError
+from seiflow.provenance.foreign import foreign_problems
 from seiflow.provenance.nearby import no_result
 from seiflow.records import digest_file, read_record
 from seiflow.shelves import Shelf, StructureRecipe, phase_shelf, structure_shelf
@@ -52,7 +53,8 @@ class Results:
         if given.is_dir():
             return cls._of_folder(given)
         config = load(given, StudyConfig)
-        if config.machine:
+        foreign = foreign_problems([], machine=config.machine)
+        if config.machine and not foreign:
             Machine.take(Path(config.machine).expanduser())
         folder = Path(config.results)
         if not folder.is_dir() and (given.parent / folder).is_dir():
@@ -61,7 +63,7 @@ class Results:
             message = f"{folder}: no such folder; the study has no results yet, or was run from elsewhere"
             raise InputError(message)
         library, notes = _library(config, [Path(), given.parent])
-        return cls(folder, given, library, notes)
+        return cls(folder, given, library, (*foreign, *notes))
 
     @classmethod
     def around(cls, file: Path) -> "Results":

@@ -136,8 +136,7 @@ class Lock:
         since = datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         told = {"host": socket.gethostname(), "process": process, "folder": str(Path.cwd()), "since": since}
         text = json.dumps(told | {"file": os.fstat(self._file).st_ino}) + "\n"
-        os.truncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
+        os.truncate(self._file, os.pwrite(self._file, text.encode(), 0))
 
     def keep(self) -> None:
         """Hold the lock, taken before, until this process ends."""
@@ -146,7 +145,8 @@ class Lock:
 
     def _end(self, process: int) -> None:
         if os.getpid() == process:  # not in a process that was forked from this one
-            self.note(None)
+            with contextlib.suppress(OSError):  # on a full disk the next run takes this one for cut off
+                self.note(None)
             self.leave()
 
     def _try(self) -> bool:
