@@ -1,6 +1,6 @@
 """Which charged defects a study asks for, and in which supercell: known, and refused, before anything is computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ def plan_charged(crystal: "Atoms", recipe: "PhaseRecipe", settings: "ChargedDefe
     return Plan(host, asked, recipe.mobile, tuple(site.name for site in sites[settings.interstitials :]))
 
 
-def _vacancies(host: Host, recipe: "PhaseRecipe", ions: Mapping[str, int], settings: "ChargedDefectSettings") -> Iterator[Asked]:
+def _vacancies(host: Host, recipe: "PhaseRecipe", ions: dict[str, int], settings: "ChargedDefectSettings") -> Iterator[Asked]:
     wanted = settings.vacancies or ({recipe.mobile: (-ions[recipe.mobile],)} if recipe.mobile in ions else {})
     for species in wanted:
         if species not in ions:
@@ -105,9 +105,7 @@ def _vacancies(host: Host, recipe: "PhaseRecipe", ions: Mapping[str, int], setti
                 yield Asked(vacancy(unit, number), species, -1, -ions[species], charge)
 
 
-def _interstitials(
-    host: Host, recipe: "PhaseRecipe", ions: Mapping[str, int], settings: "ChargedDefectSettings"
-) -> Iterator[Asked]:
+def _interstitials(host: Host, recipe: "PhaseRecipe", ions: dict[str, int], settings: "ChargedDefectSettings") -> Iterator[Asked]:
     if not settings.interstitials:
         return
     species = recipe.mobile
