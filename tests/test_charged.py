@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atom, Atoms
 from ase.calculators.emt import EMT
 from ase.io import write
 from ase.units import Bohr, Hartree
-from scipy.special import erfc
+from charges import COULOMB, gaussian_state, madelung
 
 from seiflow.calculators.electronic import ElectronicState
 from seiflow.calculators.factory import calculator_context, make_calculator
@@ -21,15 +21,9 @@ from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, InputError, PhysicsError, StudyError
 from seiflow.journal import Journal
 from seiflow.properties.charged.cells import ChargedCell
-from seiflow.properties.charged.charged import (
-    BandEdges,
-    ChargedDefect,
-    ChargedDefects,
-    band_edges,
-    charged_defects,
-    transition_levels,
-)
+from seiflow.properties.charged.charged import ChargedDefects, charged_defects
 from seiflow.properties.charged.corrections import NONE, freysoldt
+from seiflow.properties.charged.levels import BandEdges, ChargedDefect, band_edges, transition_levels
 from seiflow.properties.charged.limits import Phase, limits
 from seiflow.properties.charged.plan import plan_charged
 from seiflow.properties.charged.site_average import kumagai, unit_potential
@@ -44,9 +38,6 @@ from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.sites import crystal_from_sites
 from seiflow.study import Study
 
-COULOMB = Hartree * Bohr
-"""eV Å; energy of two unit charges at unit distance."""
-
 CELLS = {
     "cubic": np.eye(3) * 8.0,
     "tetragonal": np.diag([7.0, 7.0, 9.0]),
@@ -55,36 +46,6 @@ CELLS = {
 
 SETTINGS = ChargedDefectSettings(vacancies={"Li": (-1,), "F": (1,)}, image_distance=4.0, dielectric=9.0, shake=False)
 """Eight atoms: far too small for physics, enough for laws."""
-
-
-def madelung(cell: np.ndarray) -> float:
-    """Return the energy of a unit point charge with its images and a neutralising background, eV, by an Ewald sum."""
-    volume = abs(np.linalg.det(cell))
-    alpha = np.pi**0.5 / volume ** (1 / 3)
-    numbers = np.array(list(itertools.product(range(-6, 7), repeat=3)))
-    numbers = numbers[np.any(numbers != 0, axis=1)]
-    distances = np.linalg.norm(numbers @ cell, axis=1)
-    squares = np.sum((numbers @ np.linalg.inv(cell).T * 2 * np.pi) ** 2, axis=1)
-    real = np.sum(erfc(alpha * distances) / distances)
-    reciprocal = np.sum(4 * np.pi / volume / squares * np.exp(-squares / 4 / alpha**2))
-    return COULOMB / 2 * float(real + reciprocal - 2 * alpha / np.pi**0.5 - np.pi / volume / alpha**2)
-
-
-def gaussian_state(
-    cell: np.ndarray, charge: float, dielectric: float, *, sigma: float, place: np.ndarray, shift: float
-) -> ElectronicState:
-    """Return the potential of a Gaussian charge in a dielectric, as electrons feel it, its average moved by a shift."""
-    volume = abs(np.linalg.det(cell))
-    reciprocal = 2 * np.pi * np.linalg.inv(cell).T
-    lines = []
-    for axis, points in enumerate((64, 70, 75)):
-        waves = np.fft.fftfreq(points, 1 / points)
-        squares = np.sum((waves[:, None] * reciprocal[axis]) ** 2, axis=1)
-        squares[0] = np.inf
-        amplitudes = -charge * 4 * np.pi * COULOMB / dielectric / volume / squares * np.exp(-squares * sigma**2 / 2)
-        values = np.fft.ifft(amplitudes * np.exp(-2j * np.pi * waves * place[axis])) * points
-        lines.append(np.real(values) + shift)
-    return ElectronicState((lines[0], lines[1], lines[2]), np.zeros(0), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -244,26 +205,27 @@ def test_wrong_settings_are_told(changes: dict[str, object], said: str) -> None:
         Study(study(calculators=["chgnet"]) | {"settings": {"charged_defects": {"dielectric": 9.0} | changes}})
 
 
-def test_cell_whose_images_touch_is_refused() -> None:
+@pytest.mark.parametrize("interstitials", [0, 1])
+def test_cell_whose_images_touch_is_refused(interstitials: int) -> None:
     """Images of a defect never share neighbours: a smaller cell is refused with the distance that suffices."""
     data = {"name": "AB", "summary": "test", "formula": "LiF", "space_group": 221, "mobile": "Li"}
     data |= {"cell": {"a": 3.0, "b": 3.0, "c": 3.0}, "charges": {"Li": 1, "F": -1}, "source": {"citation": "a test"}}
     data |= {"sites": [{"species": "Li", "position": [0, 0, 0]}, {"species": "F", "position": [0.5, 0.5, 0.5]}]}
     phase = PhaseRecipe.model_validate(data)
     crystal = crystal_from_sites(phase)
-    settings = ChargedDefectSettings(image_distance=3.0, dielectric=5.0)
+    settings = ChargedDefectSettings(image_distance=3.0, dielectric=5.0, interstitials=interstitials)
     with pytest.raises(InputError, match=r"charged_defects\.image_distance: (\d\.\d)\)") as caught:
         plan_charged(crystal, phase, settings)
     needed = float(str(caught.value).rpartition(" ")[2].rstrip(")"))
-    host, _ = plan_charged(crystal, phase, settings.model_copy(update={"image_distance": needed}))
+    host = plan_charged(crystal, phase, settings.model_copy(update={"image_distance": needed})).host
     assert host.image_distance_angstrom >= needed - 1e-6
 
 
 def test_default_is_the_mobile_ion_in_the_charge_it_leaves() -> None:
     """Without a choice the vacancy of the mobile ion is taken, charged by minus the ion's formal charge."""
     phase = phase_shelf().get("Li2O")
-    _, asked = plan_charged(build_crystal(phase), phase, ChargedDefectSettings(dielectric=8.0))
-    assert [(unit.kind, charge) for _, unit, charge in asked] == [("Li", -1)]
+    plan = plan_charged(build_crystal(phase), phase, ChargedDefectSettings(dielectric=8.0))
+    assert [(asked.name, asked.species, asked.charge) for asked in plan.asked] == [("vacancy Li_1, charge -1", "Li", -1)]
 
 
 def test_charges_have_one_energy_at_their_transition_level() -> None:
@@ -272,8 +234,10 @@ def test_charges_have_one_energy_at_their_transition_level() -> None:
     energies = {1: 2.0, 0: 6.5, -1: 14.5}
     states = []
     for charge, energy in energies.items():
-        cell = ChargedCell("vacancy X_1", 7, energy, 0.0, 0.0, NONE, None)
-        states.append(ChargedDefect("vacancy X_1", "X", charge, cell, {"anywhere": energy + charge * edges.valence_ev - 3.0}))
+        cell = ChargedCell("vacancy X_1", 7, energy, 0.0, 0.0, "1 vacancy", moved=False, correction=NONE, other_correction=None)
+        states.append(
+            ChargedDefect("vacancy X_1", "vacancy", "X", charge, cell, {"anywhere": energy + charge * edges.valence_ev - 3.0})
+        )
     levels = transition_levels(states, 0.0, edges)
     assert [level.charges for level in levels] == [(1, 0), (0, -1)]
     for level in levels:
@@ -301,12 +265,14 @@ def crystal() -> Atoms:
 METAL = Phase("Li", {"Li": 1}, -1.9)
 
 
-def computed(crystal: Atoms, recipe: CalculatorRecipe, journal: Path) -> ChargedDefects:
+def computed(
+    crystal: Atoms, recipe: CalculatorRecipe, journal: Path, settings: ChargedDefectSettings = SETTINGS
+) -> ChargedDefects:
     def engine_of(charge: int) -> Engine:
         return Engine(make_calculator(recipe, charge), Journal(journal, calculator_context(recipe, charge)))
 
     engines = {charge: engine_of(charge) for charge in (-1, 0, 1)}
-    return charged_defects(crystal, phase_shelf().get("LiF"), engines.__getitem__, SETTINGS, [METAL])
+    return charged_defects(crystal, phase_shelf().get("LiF"), engines.__getitem__, settings, [METAL])
 
 
 @pytest.fixture(scope="module")
@@ -331,25 +297,48 @@ def test_schottky_pair_holds_no_reservoir(result: ChargedDefects) -> None:
     assert np.mean(slopes, axis=1) == pytest.approx([1, -1])
 
 
-def test_formation_energy_agrees_with_the_formula_by_hand(crystal: Atoms, result: ChargedDefects) -> None:
-    """Energies of the three cells, by GPAW called directly, give the formation energy written out."""
+def solved(atoms: Atoms, charge: int) -> tuple[float, float]:
+    """Return energy and valence edge by GPAW called directly, in the settings of ``low_cutoff``."""
     from gpaw.new.ase_interface import GPAW
 
-    def energy(atoms: Atoms, charge: int) -> tuple[float, float]:
-        mode, mesh = {"name": "pw", "ecut": 300}, {"size": (1, 1, 1), "gamma": True}
-        smearing = {"name": "fermi-dirac", "width": 0.05}
-        solver = GPAW(
-            mode=mode, xc="PBE", kpts=mesh, charge=charge, occupations=smearing, txt=None, convergence={"density": 1e-6}
-        )
-        solver.calculate(atoms, ["energy"])
-        return solver.results["energy"], solver.get_homo_lumo()[0]
+    mode, mesh = {"name": "pw", "ecut": 300}, {"size": (1, 1, 1), "gamma": True}
+    smearing = {"name": "fermi-dirac", "width": 0.05}
+    solver = GPAW(mode=mode, xc="PBE", kpts=mesh, charge=charge, occupations=smearing, txt=None, convergence={"density": 1e-6})
+    solver.calculate(atoms, ["energy"])
+    return solver.results["energy"], solver.get_homo_lumo()[0]
 
+
+def test_formation_energy_agrees_with_the_formula_by_hand(crystal: Atoms, result: ChargedDefects) -> None:
+    """Energies of the cells, by GPAW called directly, give the formation energy written out."""
     empty = crystal.copy()
     del empty[next(atom.index for atom in empty if atom.symbol == "Li")]
-    perfect, edge = energy(crystal, 0)
+    perfect, edge = solved(crystal, 0)
     found = next(defect for defect in result.defects if defect.species == "Li")
-    expected = energy(empty, -1)[0] - perfect + METAL.energy_ev - edge + found.cell.correction.correction_ev
+    expected = solved(empty, -1)[0] - perfect + METAL.energy_ev - edge + found.cell.correction.correction_ev
     assert found.formation_energy_ev["with Li"] == pytest.approx(expected, abs=5e-3)
+
+
+def test_interstitial_adds_to_what_vacancies_give(
+    crystal: Atoms, result: ChargedDefects, low_cutoff: CalculatorRecipe, journal: Path, tmp_path: Path
+) -> None:
+    """With an interstitial the vacancies keep their numbers, and its energy is the formula by hand, its atom paid for.
+
+    No Fermi level and no limit is left in the Frenkel energy.
+    """
+    shutil.copyfile(journal, tmp_path / "journal")
+    settings = SETTINGS.model_copy(update={"interstitials": 1, "fmax": 5.0})
+    more = computed(crystal, low_cutoff, tmp_path / "journal", settings)
+    assert plain(more)["defects"][:2] == plain(result)["defects"]
+    assert more.schottky_energy_ev == result.schottky_energy_ev
+    added = more.defects[2]
+    filled = crystal.copy()
+    filled.append(Atom("Li", crystal.cell.cartesian_positions([0.25, 0.25, 0.25])))
+    perfect, edge = solved(crystal, 0)
+    expected = solved(filled, 1)[0] - perfect - METAL.energy_ev + edge + added.cell.correction.correction_ev
+    assert added.formation_energy_ev["with Li"] == pytest.approx(expected, abs=5e-3)
+    empty = next(defect for defect in more.defects if (defect.species, defect.kind) == ("Li", "vacancy"))
+    both = added.formation_energy_ev["with Li"] + empty.formation_energy_ev["with Li"]
+    assert more.frenkel_energy_ev == pytest.approx(both)
 
 
 def test_correction_agrees_with_that_of_gpaw(

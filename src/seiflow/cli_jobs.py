@@ -53,7 +53,7 @@ def add_jobs(commands: "Commands") -> None:
         "--reservoir", type=Path, nargs="*", default=[], help="record of the relaxed element that lone defects are counted from"
     )
     charged = _relaxed(
-        _job(commands, "charged-defects", "formation energies of charged vacancies of a crystal", _charged_defects)
+        _job(commands, "charged-defects", "formation energies of charged vacancies and interstitials", _charged_defects)
     )
     charged.add_argument(
         "--competing", type=Path, nargs="*", default=[], help="records of the relaxed phases that bound the chemical potentials"

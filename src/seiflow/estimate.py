@@ -32,7 +32,7 @@ HOPS_PER_SITE = 2
 """Interstitial hops for each interstitial site."""
 
 CHARGED = 12
-"""Typical force evaluations of one charged vacancy."""
+"""Typical force evaluations of one charged vacancy or interstitial."""
 
 BOUND, BOUNDS_PER_SITE, DECISIVE = 12, 3, 6
 """Typical force evaluations of the bound of a hop near a boundary, hops bounded for each site, and hops computed."""
@@ -160,8 +160,8 @@ def _softness(_: PhaseRecipe, atoms: "Atoms", __: Job) -> _Work:
 def _charged(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:
     from seiflow.properties.charged.plan import plan_charged
 
-    host, asked = plan_charged(atoms, recipe, job.settings.charged_defects)
-    return _Work(1, CHARGED * len(asked) + 1, len(host.atoms))
+    plan = plan_charged(atoms, recipe, job.settings.charged_defects)
+    return _Work(1, CHARGED * len(plan.asked) + 1, len(plan.host.atoms))
 
 
 def _interstitials(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:

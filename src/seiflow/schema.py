@@ -36,4 +36,6 @@ def _section(heading: str, model: type[BaseModel]) -> list[str]:
 def _shown(default: object) -> str:
     if isinstance(default, BaseModel):
         return "see below"
+    if isinstance(default, tuple):
+        default = list(default)
     return "`null`" if default is None else f"`{default}`"

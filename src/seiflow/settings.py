@@ -147,11 +147,17 @@ class DefectSettings(Settings):
 
 
 class ChargedDefectSettings(Settings):
-    """Charged vacancies, with a calculator that honours the charge of a cell."""
+    """Charged vacancies and interstitials, with a calculator that honours the charge of a cell."""
 
     vacancies: dict[str, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
         default={},
         description="charges of the cell, e, by the ion taken out; empty for the mobile ion in the charge that it leaves",
+    )
+    interstitials: int = Field(
+        0, ge=0, description="interstitial sites of the mobile ion tried, those with the largest radius first; 0 leaves them out"
+    )
+    interstitial_charges: tuple[int, ...] = Field(
+        (), description="charges of the cell with an ion added, e; empty for the charge of the ion"
     )
     image_distance: Positive = Field(8.0, description="smallest distance between two images of a defect, Å")
     fmax: Positive = Field(0.03, description="largest force on an atom of a relaxed cell, eV/Å")

@@ -15,7 +15,7 @@ LIBRARY = "pymatgen-analysis-defects"
 
 
 def charged_defects(task: Task, relaxed: Path, competing: Sequence[Path]) -> None:
-    """Record the formation energies of charged vacancies of a relaxed crystal.
+    """Record the formation energies of charged defects of a relaxed crystal.
 
     Args:
         task: The job.

@@ -18,7 +18,7 @@ def formation_energies(record: ChargedDefects, name: str) -> str:
             color = PALETTE[number % len(PALETTE)]
             charge = f"{defect.charge:+d}".replace("-", MINUS) if defect.charge else "0"
             for style, (limit, energy) in enumerate(defect.formation_energy_ev.items()):
-                label = f"{defect.name.replace('_', ' ')}, {charge}, {limit}"
+                label = f"{defect.kind} {defect.site.replace('_', ' ')}, {charge}, {limit}"
                 axes.plot([0, gap], [energy, energy + defect.charge * gap], DASHES[style % len(DASHES)], color=color, label=label)
         axes.axhline(0, color="#888888", linewidth=0.8)
         axes.set_xlim(0, gap)

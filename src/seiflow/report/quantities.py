@@ -22,6 +22,7 @@ _PUBLISHED_AS = {
     "direct_percolation_3d_ev": "interstitial_barrier_ev",
     "knock_off_percolation_3d_ev": "interstitialcy_barrier_ev",
     "charged_schottky_energy_ev": "schottky_energy_ev",
+    "charged_frenkel_energy_ev": "frenkel_energy_ev",
 }
 
 

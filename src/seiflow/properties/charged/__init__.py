@@ -1,1 +1,1 @@
-"""Charged point defects: limits of the chemical potentials, corrections of charged cells, cells (relaxed), charged (results)."""
+"""Charged defects: plan, limits of chemical potentials, corrections, cells (relaxed), levels, disorder, charged (results)."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seiflow.properties.charged.cells import ChargedCell
     from seiflow.properties.charged.limits import Limit
-    from seiflow.properties.defects.host import Host
+    from seiflow.properties.charged.plan import Asked, Plan
     from seiflow.settings import ChargedDefectSettings
 
 SMALL_ANGSTROM = 10.0
@@ -15,18 +15,15 @@ SMALL_ANGSTROM = 10.0
 UNCERTAIN_EV = 0.05
 """Shifts of the potential, and corrections by two methods, that differ by more than this are worth one, too."""
 
-SMALLEST_GAP_EV = 0.1
-"""A crystal with a smaller gap counts as a metal."""
-
 
 def notes(
-    host: "Host",
-    cells: "Sequence[tuple[int, int, ChargedCell]]",
+    plan: "Plan",
+    cells: "Sequence[tuple[Asked, ChargedCell]]",
     settings: "ChargedDefectSettings",
     corners: "Sequence[Limit]",
 ) -> Iterator[str]:
-    """Yield warnings on charged cells, each given with the charge of the ion taken out and that of the cell."""
-    distance = host.image_distance_angstrom
+    """Yield warnings on charged cells."""
+    distance = plan.host.image_distance_angstrom
     if distance < SMALL_ANGSTROM:
         yield (
             f"images of a defect are {distance:.2f} Å apart: the model of the correction, a charge small against the cell, is "
@@ -40,13 +37,34 @@ def notes(
             "they are more stable than the crystal; name the element among the structures, or under charged_defects.elements_ev"
         )
     yield "band edges and gap are those of the functional: semilocal ones have gaps that are far too small"
-    for ion, charge, cell in cells:
-        yield from _of_cell(ion, charge, cell)
+    if settings.interstitials:
+        yield from _of_interstitials(plan, settings)
+    for asked, cell in cells:
+        yield from _of_cell(asked, cell)
 
 
-def _of_cell(ion: int, charge: int, cell: "ChargedCell") -> Iterator[str]:
-    name = f"{cell.name}, charge {charge:+d}"
-    if charge != -ion:
+def _of_interstitials(plan: "Plan", settings: "ChargedDefectSettings") -> Iterator[str]:
+    if plan.left_out:
+        names = ", ".join(plan.left_out)
+        yield f"interstitial sites of {plan.mobile} not tried: {names} (settings: charged_defects.interstitials)"
+    if not settings.shake:
+        yield (
+            "interstitials keep the symmetry of the sites they were put at, also where that is a saddle from which the ion would "
+            "move (settings: charged_defects.shake)"
+        )
+    kinds = {asked.kind for asked in plan.asked if asked.species == plan.mobile and asked.is_ionic}
+    if len(kinds) < len(("vacancy", "interstitial")):
+        yield (
+            f"no Frenkel energy: it takes the vacancy and the interstitial of {plan.mobile}, each in the charge of the ion "
+            "(settings: charged_defects.vacancies, interstitial_charges)"
+        )
+
+
+def _of_cell(asked: "Asked", cell: "ChargedCell") -> Iterator[str]:
+    name = asked.name
+    if cell.moved:
+        yield f"{name} did not stay: {cell.found}"
+    if not asked.is_ionic:
         yield (
             f"{name}: electrons or holes beside the charge of the ion; whether they stay at the defect is not looked at, and "
             "semilocal functionals spread them too far"

@@ -105,7 +105,7 @@ def relax_cell(host: "Host", arrangement: "Arrangement", engine: "Engine", setti
         energy_ev=float(relaxed.get_potential_energy()),
         largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
         found=found.text,
-        moved=not _as_asked(host, arrangement, found),
+        moved=not as_asked(host, arrangement, found),
         recombined=recombined,
         separation_angstrom=_separation(host, arrangement, found),
     )
@@ -203,7 +203,8 @@ def _nearest_place(host: "Host", kind: str, position: "NDArray[np.float64]") -> 
     return places[number] if distances[number] < room / 2 else None
 
 
-def _as_asked(host: "Host", arrangement: "Arrangement", found: Found) -> bool:
+def as_asked(host: "Host", arrangement: "Arrangement", found: Found) -> bool:
+    """Tell whether the defects there are sit where they were put."""
     if found.exchanged or sorted(found.vacant) != sorted(unit.leader for unit in arrangement.missing):
         return False
     ends = [_nearest_place(host, kind, where) for kind, name, where in found.extra if name != "a shared site"]

@@ -119,6 +119,11 @@ class Host:
             found += [Place(species, site.name, number, where) for number, where in enumerate(positions, start=len(found))]
         return tuple(found)
 
+    def largest(self, species: str, count: int) -> tuple[Place, ...]:
+        """Return one place of each site for an ion of a species, up to ``count`` sites, those with the largest radius first."""
+        places = self.places(species)
+        return tuple(next(place for place in places if place.site == site.name) for site in self.sites(species)[:count])
+
     def shells(self, unit: Unit, places: "tuple[Place, ...]") -> list[tuple[Place, float]]:
         """Return one of each set of places that are equivalent as seen from a unit, with its distance, the nearest first."""
         origin = self.atoms.positions[unit.leader]

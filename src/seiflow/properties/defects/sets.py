@@ -122,7 +122,7 @@ def frenkel(
     units = host.distinct(species)
     empty = [relax(vacancy(unit, number)) for number, unit in enumerate(units, start=1)]
     places = host.places(species)
-    tried = [next(place for place in places if place.site == site.name) for site in host.sites(species)[:sites]]
+    tried = host.largest(species, sites)
     filled = [relax(interstitial(place)) for place in tried]
     lowest_vacancy, lowest_interstitial = _lowest(empty), _lowest(filled)
     cells: list[Cell] = []

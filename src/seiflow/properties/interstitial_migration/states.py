@@ -59,21 +59,20 @@ def find_states(
     """
     found: list[State] = []
     failures: list[str] = []
-    for site in host.sites(lattice.mobile)[: settings.sites]:
-        place = next(place for place in host.places(lattice.mobile) if place.site == site.name)
+    for place in host.largest(lattice.mobile, settings.sites):
         arrangement = interstitial(place)
         start = shaken(host, defective(host, arrangement)[0], arrangement)
         try:
-            relaxed = engine.relax(start, fmax=2 * settings.fmax, max_steps=settings.max_steps, label=site.name)
+            relaxed = engine.relax(start, fmax=2 * settings.fmax, max_steps=settings.max_steps, label=place.site)
         except ConvergenceError as error:
-            failures.append(f"{site.name} did not relax: {error}")
+            failures.append(f"{place.site} did not relax: {error}")
             continue
         configuration = lattice.configuration(relaxed)
         known = next((number for number, state in enumerate(found) if _is_one(lattice, configuration, state)), None)
         if known is None:
-            found.append(_refined(lattice, configuration, site.name, engine, settings))
+            found.append(_refined(lattice, configuration, place.site, engine, settings))
         else:
-            found[known] = _joined(found[known], site.name)
+            found[known] = _joined(found[known], place.site)
     if not found:
         reason = "; ".join(failures) or "no void has room for the ion"
         message = f"no stable interstitial {lattice.mobile} in {lattice.atoms.get_chemical_formula()}: {reason}"
