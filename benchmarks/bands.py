@@ -38,11 +38,12 @@ from seiflow.calculators.chgnet import chgnet
 from seiflow.engine import Engine
 from seiflow.errors import PhysicsError, SeiflowError
 from seiflow.journal import Journal
+from seiflow.planar_settings import PlanarSettings
 from seiflow.properties.migration.hop import BAND, barrier_between
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends
 from seiflow.properties.planar import planar_relaxation
-from seiflow.settings import MigrationSettings, PlanarSettings
+from seiflow.settings import MigrationSettings
 from seiflow.shelves import boundary_shelf, phase_shelf
 from seiflow.structures.defect_sites import defect_supercell
 from seiflow.structures.grain_boundary import build_grain_boundary

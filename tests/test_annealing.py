@@ -13,10 +13,10 @@ from ase.calculators.emt import EMT
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError
 from seiflow.journal import Journal
+from seiflow.planar_settings import PlanarSettings
 from seiflow.properties.annealing import STRETCH, TIME_STEP_FS, snapshots, steps_of
 from seiflow.properties.planar import planar_relaxation
 from seiflow.properties.settling import annealed_down, shaken_down
-from seiflow.settings import PlanarSettings
 from seiflow.shelves import phase_shelf
 
 SPRING = 3.0

@@ -16,11 +16,11 @@ from ase.units import GPa
 from seiflow.cell_filters import NormalFilter
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.planar_settings import BoundarySettings, PlanarSettings, RegistrySettings
 from seiflow.properties.boundary import CONVERGED_J_PER_M2, Boundary, Surroundings, boundary
 from seiflow.properties.planar import grains_apart, planar_relaxation
 from seiflow.properties.registry import registry
 from seiflow.properties.settling import area_of, relax_planar
-from seiflow.settings import BoundarySettings, PlanarSettings, RegistrySettings
 from seiflow.shelves import boundary_shelf, phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal

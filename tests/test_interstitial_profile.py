@@ -14,11 +14,12 @@ from ase.optimize import BFGS
 from seiflow.engine import Engine
 from seiflow.errors import InputError
 from seiflow.jobs.task import read_structure, write_structures
+from seiflow.planar_settings import PlanarSettings, SegregationSettings
 from seiflow.properties.planar import planar_relaxation
 from seiflow.properties.segregation import Segregation, Sites, segregation, sites, supercell_of
 from seiflow.properties.site_defects import BulkInterstitial, SiteDefect, bulk_interstitial, site_interstitial
 from seiflow.records import write_record
-from seiflow.settings import PlanarSettings, PropertySettings, SegregationSettings, parse_settings
+from seiflow.settings import PropertySettings, parse_settings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal

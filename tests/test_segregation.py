@@ -11,10 +11,10 @@ from ase.optimize import BFGS
 from seiflow.engine import Engine
 from seiflow.errors import InputError
 from seiflow.jobs.segregation import mobile_species
+from seiflow.planar_settings import PlanarSettings, SegregationSettings
 from seiflow.properties.planar import planar_relaxation
 from seiflow.properties.segregation import Segregation, segregation, sites, supercell_of
 from seiflow.properties.site_defects import BulkVacancy, SiteDefect, bulk_vacancy, expansion_near, site_vacancy
-from seiflow.settings import PlanarSettings, SegregationSettings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seiflow.planar_settings import PlanarSettings
 from seiflow.properties.annealing import STRETCH, steps_of
-from seiflow.settings import PlanarSettings
 from seiflow.shelves import phases_of
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.defect_sites import defect_supercell

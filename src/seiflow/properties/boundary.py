@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from seiflow.engine import Engine
-    from seiflow.settings import BoundarySettings, PlanarSettings
+    from seiflow.planar_settings import BoundarySettings, PlanarSettings
     from seiflow.structures.build import Built
 
 CONVERGED_J_PER_M2 = 0.02

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seiflow.errors import ConvergenceError
+from seiflow.planar_settings import PlanarSettings
 from seiflow.properties.planar import bulk_energy, owners
 from seiflow.properties.settling import area_of, relax_planar
-from seiflow.settings import PlanarSettings
 from seiflow.structures.build import Built, Ingredient, build_structure, candidates
 from seiflow.structures.checks import formula_units, inspect
 from seiflow.structures.fingerprint import same_structure
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from seiflow.engine import Engine
-    from seiflow.settings import RegistrySettings
+    from seiflow.planar_settings import RegistrySettings
     from seiflow.structures.planar_recipes import PlanarRecipe
 
 

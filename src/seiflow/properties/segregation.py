@@ -22,7 +22,7 @@ from seiflow.structures.interstitial_sites import MIDDLE, InterstitialSite, inte
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from seiflow.settings import SegregationSettings
+    from seiflow.planar_settings import SegregationSettings
 
 BULK_LIKE_EV = 0.05
 """By how much the farthest site of a grain may differ from the bulk before that is told."""

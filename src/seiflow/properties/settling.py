@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from seiflow.engine import Engine
-    from seiflow.settings import PlanarSettings
+    from seiflow.planar_settings import PlanarSettings
 
 SHAKE = 0.08
 """Å; standard deviation of the movements of ions."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from seiflow.engine import Engine
-    from seiflow.settings import SegregationSettings
+    from seiflow.planar_settings import SegregationSettings
     from seiflow.structures.interstitial_sites import InterstitialSite
 
 MOVED = 1.0
