@@ -272,6 +272,19 @@ def test_what_cannot_be_added_is_refused_without_computing(crystal: Atoms, monke
         plan_charged(crystal, PHASE, SETTINGS)
 
 
+def test_cell_without_atoms_far_from_the_ion_added_is_refused(crystal: Atoms) -> None:
+    """Where all atoms are near the ion there is nothing to align potentials at; without correction there is no need to."""
+    small = SETTINGS.model_copy(update={"image_distance": 4.0})
+    assert len(plan_charged(crystal, PHASE, small.model_copy(update={"interstitials": 0})).asked) == 1
+    assert len(plan_charged(crystal, PHASE, small.model_copy(update={"correction": "none"})).asked) == 2
+    with pytest.raises(
+        InputError, match=r"no atom is farther.*charged_defects\.image_distance: more than (\d\.\d\d)\)"
+    ) as caught:
+        plan_charged(crystal, PHASE, small)
+    told = float(str(caught.value).rpartition(" ")[2].rstrip(")"))
+    assert len(plan_charged(crystal, PHASE, small.model_copy(update={"image_distance": told + 0.1})).asked) == 2
+
+
 def test_study_counts_what_interstitials_cost(tmp_path: object, library: Callable[..., object]) -> None:
     """A negative number is a mistake of the study, and each site asked for costs as much as a vacancy."""
     library(tmp_path / "mine", {}, {"charge": True, "electronic": True})  # type: ignore[operator]

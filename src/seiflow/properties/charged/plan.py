@@ -8,7 +8,7 @@ import numpy as np
 
 from seiflow.errors import InputError
 from seiflow.properties.defects.arrangements import Arrangement, interstitial, vacancy
-from seiflow.properties.defects.host import Host, make_host
+from seiflow.properties.defects.host import Host, Place, make_host
 from seiflow.structures.supercell import LENGTH_TOLERANCE
 
 if TYPE_CHECKING:
@@ -118,8 +118,23 @@ def _interstitials(host: Host, recipe: "PhaseRecipe", ions: dict[str, int], sett
         message = f"{recipe.name}: no void of the crystal has room for another {species} {off}"
         raise InputError(message)
     for place in places:
+        if settings.correction != "none":
+            _refuse_nothing_far(host, recipe, place)
         for charge in dict.fromkeys(settings.interstitial_charges or (ions[species],)):
             yield Asked(interstitial(place), species, 1, ions[species], charge)
+
+
+def _refuse_nothing_far(host: Host, recipe: "PhaseRecipe", place: Place) -> None:
+    """Refuse a supercell all of whose atoms are so near an ion added that none is left to align potentials at."""
+    farthest = float(host.distances(place.position[None], host.atoms.positions).max())
+    apart = host.image_distance_angstrom
+    if farthest > apart / 2 + LENGTH_TOLERANCE:
+        return
+    message = (
+        f"{recipe.name}: images of an ion at {place.site} would be {apart:.2f} Å apart, and no atom is farther from it than half "
+        f"of that, where potentials are aligned (settings: charged_defects.image_distance: more than {apart:.2f})"
+    )
+    raise InputError(message)
 
 
 def _refuse_unsuited(host: Host, recipe: "PhaseRecipe") -> None:
