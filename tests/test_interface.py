@@ -1,7 +1,6 @@
 """Interfaces of two phases: the laws every one of them obeys, and what is refused."""
 
 import itertools
-import time
 from dataclasses import replace
 from functools import cache
 
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from seiflow.errors import RecipeError, SeiflowError, StructureError
 from seiflow.shelves import interface_shelf, phase_shelf
+from seiflow.structures import interface as interface_module
 from seiflow.structures.bicrystal import faces_across
 from seiflow.structures.build import Ingredient, build_structure, ingredients_as_published
 from seiflow.structures.fingerprint import digest, same_structure
@@ -85,12 +85,17 @@ def energy(match: Match, nets: tuple[Net, Net], stretch: np.ndarray) -> float:
 
 
 @EVERY_INTERFACE
-def test_every_shipped_interface_is_sound(name: str) -> None:
-    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for, quickly built."""
+def test_every_shipped_interface_is_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neutral, stoichiometric, groups whole, at most 300 atoms, two equal interfaces, strains as asked for.
+
+    Of all matches only the one asked for is put together: to build them all takes minutes.
+    """
     recipe = interface_shelf().get(name)
-    start = time.process_time()
+    built = []
+    put_together = interface_module.put_together
+    monkeypatch.setattr(interface_module, "put_together", lambda *given: built.append(given) or put_together(*given))
     interface = build_interface(recipe, parts_of(recipe))
-    assert time.process_time() - start < 5
+    assert len(built) == 1
     certificate = interface.certificate
     assert certificate.problems == ()
     assert certificate.net_charge_e == 0
