@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+import seiflow
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.cli import main
 from seiflow.identity import calculator_identity, input_identity, recipe_identity, weights_identity
@@ -421,14 +422,18 @@ def test_code_of_a_calculator_counts_unless_it_has_a_version(tmp_path: Path, mon
 
 
 def test_code_is_read_quickly() -> None:
-    """Which code a job can reach is known within 50 ms of processor time: each job asks."""
-    times = []
-    for _ in range(3):
+    """Which code a job can reach is known in less time than it takes to parse it: each job asks."""
+    known = modules_of(Path(seiflow.__file__).parent, "seiflow")
+    shares = []
+    for _ in range(5):
         code_digests.cache_clear()
         start = time.process_time()
-        code_digests(planar.boundary, "seiflow.calculators.chgnet:chgnet")
-        times.append(time.process_time() - start)
-    assert min(times) < 0.05
+        found = code_digests(planar.boundary, "seiflow.calculators.chgnet:chgnet")
+        read = time.process_time()
+        for name in found:
+            ast.parse(known[name].read_text(encoding="utf-8"))
+        shares.append((read - start) / (time.process_time() - read))
+    assert min(shares) < 0.8
 
 
 # Studies

@@ -75,6 +75,15 @@ def test_every_mistake_is_told_at_once() -> None:
     assert len(problems({"library": ["no/such/folder"], "calculations": blocks})) == 6
 
 
+def test_library_without_the_folders_of_recipes_is_refused(tmp_path: Path) -> None:
+    """A recipe beside structures/ in place of in it would not be found: the message says where recipes are looked for."""
+    study = {"library": [str(tmp_path)], "calculations": [METALS]}
+    (told,) = problems(study)
+    assert "has neither structures/ nor calculators/" in told
+    (tmp_path / "calculators").mkdir()
+    Study(study)
+
+
 def test_every_wrong_key_and_value_is_told_at_once() -> None:
     """One message lists all unknown keys, with the nearest, and all values out of range."""
     found = "\n".join(

@@ -123,8 +123,7 @@ class Study:
         self.phases = phase_shelf(self.folders)
         self.calculators = calculator_shelf(self.folders)
         self.sound = Sound(Path(self.config.results))
-        absent = [(number, path) for number, path in enumerate(self.folders) if not path.is_dir()]
-        missing = [problem_at(("library", number), f"no folder {path}") for number, path in absent]
+        missing = [problem_at(("library", number), told) for number, path in enumerate(self.folders) if (told := _not_a_library(path))]
         self._refuse([*missing, *self._machine_problems(), *([] if checked else self._block_problems(conda=conda))])
 
     @classmethod
@@ -235,3 +234,12 @@ class Study:
             conda=conda,
         )
         return checks.problems(self.config.calculations, self.config.settings)
+
+
+def _not_a_library(path: Path) -> str | None:
+    """Return why a folder holds no recipes of the user's."""
+    if not path.is_dir():
+        return f"no folder {path}"
+    if not any((path / kind).is_dir() for kind in ("structures", "calculators")):
+        return f"{path} has neither structures/ nor calculators/, which are where recipes are looked for"
+    return None
