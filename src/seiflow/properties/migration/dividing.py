@@ -8,7 +8,7 @@ what is lowest is what relaxation from the straight path leads to; and what the 
 with an assumed curvature. In both ways the bound is an estimate.
 
 Source: E. Wigner, Trans. Faraday Soc. 34, 29 (1938), on dividing surfaces; the place of the plane follows R. A. Marcus, J. Phys.
-Chem. 72, 891 (1968).
+Chem. 72, 891 (1968), eq. 32, doi:10.1021/j100849a019.
 """
 
 import contextlib
