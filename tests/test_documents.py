@@ -85,6 +85,16 @@ def test_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     assert "'title'" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("2E3", 2000.0), ("1.5e-7", 1.5e-7), ("0.2.0", "0.2.0"), ("e-5", "e-5")]
+)
+def test_number_with_an_exponent_is_a_number(tmp_path: Path, text: str, value: object) -> None:
+    """A tolerance written 1e-5, without a point, is no text."""
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"arguments: {{density_tolerance: {text}}}\n", encoding="utf-8")
+    assert read_yaml(file) == {"arguments": {"density_tolerance": value}}
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """A file that does not exist is named."""
     assert refusal(tmp_path / "dish.yaml") == f"{tmp_path / 'dish.yaml'}: no such file"

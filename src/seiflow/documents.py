@@ -37,6 +37,12 @@ class _StrictLoader(_SafeLoader):  # type: ignore[misc, valid-type] # chosen whe
         return found
 
 
+# 1e-5 is a number, as in YAML 1.2; PyYAML takes it for a text, which nobody notices where any value is allowed
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - what a YAML file holds is known only after validation
     """Return what a YAML file holds; an unreadable or malformed one is an :class:`InputError` with its line."""
     try:
