@@ -127,10 +127,27 @@ def test_without_a_machine_file_a_program_is_looked_for_on_the_path(recipe: Calc
     assert Machine().command("pw.x", 3) == "mpirun -np 3 pw.x"
 
 
-def test_unknown_braces_in_a_command_are_refused() -> None:
+@pytest.mark.parametrize("braces", ["{tasks}", "{}", "{processes.number}", "{processes[0]}"])
+def test_unknown_braces_in_a_command_are_refused(braces: str) -> None:
     """A placeholder that nothing fills is an error with the name of the program."""
     with pytest.raises(InputError, match=r"programs.pw.x: .*braces other than \{processes\}"):
-        Machine(programs={"pw.x": "srun -n {tasks} pw.x"}).command("pw.x")
+        Machine(programs={"pw.x": f"srun -n {braces} pw.x"}).command("pw.x")
+
+
+@pytest.mark.parametrize(("line", "told"), [("", "there is no command"), ("mpirun 'pw.x", "is no command line")])
+def test_command_that_no_shell_takes_is_refused(line: str, told: str) -> None:
+    """An empty line and an open quotation mark are told with the name of the program."""
+    with pytest.raises(InputError, match=rf"programs.pw.x: .*{told}"):
+        Machine(programs={"pw.x": line}).program_problem("pw.x")
+
+
+def test_program_below_the_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leading ~ stands for the home, as for folders and interpreters."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pw.x").touch(0o755)
+    machine = Machine(programs={"pw.x": "~/pw.x -nk {processes}"})
+    assert machine.program_problem("pw.x") is None
+    assert machine.command("pw.x", 2) == f"{tmp_path / 'pw.x'} -nk 2"
 
 
 @pytest.mark.parametrize(

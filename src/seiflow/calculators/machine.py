@@ -76,15 +76,24 @@ class Machine(BaseModel):
         """Return the command line that starts a program.
 
         Raises:
-            InputError: if the machine's file has an unknown name in braces.
+            InputError: if the machine's file has an unknown name in braces, or a line that is empty or that no shell takes.
         """
         usual = program if processes == 1 else f"mpirun -np {processes} {program}"
         given = self.programs.get(program, usual)
         try:
-            return given.format(processes=processes)
-        except (KeyError, IndexError, ValueError) as error:
+            line = given.format(processes=processes)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             message = f"programs.{program}: {given!r} holds braces other than {{processes}} ({error})"
             raise InputError(message) from error
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            message = f"programs.{program}: {given!r} is no command line ({error})"
+            raise InputError(message) from error
+        if not words:
+            message = f"programs.{program}: there is no command; leave it out to have {program} looked for on the path"
+            raise InputError(message)
+        return shlex.join([os.path.expanduser(words[0]), *words[1:]]) if words[0].startswith("~") else line  # noqa: PTH111 - a word
 
     def program_problem(self, program: str) -> str | None:
         """Return why a program cannot be started; None if it can."""
