@@ -268,6 +268,7 @@ def test_ranges_of_elements_are_expanded() -> None:
     [
         ({"elements": ["H-Qq"]}, "'H-Qq' is neither a chemical symbol nor a range"),
         ({"elements": []}, "elements: "),
+        ({"elements": ["O", "Be-H"]}, "'Be-H' runs backwards; write H-Be"),
         ({"factory": "ase.calculators.lj.LennardJones"}, "factory: "),
         ({"seconds_per_atom": 0}, "seconds_per_atom: Input should be greater than 0"),
         ({"argument": {}}, "did you mean 'arguments'"),

@@ -23,6 +23,9 @@ def _expand(value: object) -> object:
         if first not in atomic_numbers or (last and last not in atomic_numbers):
             message = f"{entry!r} is neither a chemical symbol nor a range such as H-Bi"
             raise ValueError(message)
+        if atomic_numbers[last or first] < atomic_numbers[first]:
+            message = f"{entry!r} runs backwards; write {last}-{first}"
+            raise ValueError(message)
         symbols += chemical_symbols[atomic_numbers[first] : atomic_numbers[last or first] + 1]
     return symbols
 
