@@ -78,6 +78,9 @@ pathlib.Path("OUTCAR").write_text(
     f" vasp.6.4.2 20Jul23 (build a test) complex\\n   k-points NKPTS = 1   NKDIM = 1   number of bands NBANDS= 8\\n"
     f"   EDIFF  = 0.1E-05   stopping-criterion for ELM\\n ------ aborting loop {{told}} ------\\n"
     " number of electron      32.0000000 magnetization       1.0000000\\n")
+if mode == "breaks off":
+    outcar = pathlib.Path("OUTCAR").read_text()
+    pathlib.Path("OUTCAR").write_text(outcar[: outcar.index("aborting loop")])
 pathlib.Path("WAVECAR").write_text("orbitals")
 """
 
@@ -108,7 +111,7 @@ class StandIn:
         return str(self.folder / "potentials")
 
     def mode(self, what: str) -> None:
-        """Say what the program does: converges, crashes, waits; or with which ALGO alone it converges."""
+        """Say what the program does: converges, crashes, breaks off, waits; or with which ALGO alone it converges."""
         (self.folder / "mode").write_text(what, encoding="utf-8")
 
     def given(self, run: int, name: str) -> str:
@@ -287,6 +290,15 @@ def test_crash_shows_what_vasp_said(stand_in: StandIn) -> None:
     stand_in.mode("crashes")
     with pytest.raises(CalculatorError, match=r"(?s)F4Li4, charge \+0: VASP ended without a result.*I REFUSE TO CONTINUE"):
         evaluate(stand_in, lif())
+
+
+def test_run_that_broke_off_is_no_unconverged_density(stand_in: StandIn, recipe: CalculatorRecipe) -> None:
+    """Where the OUTCAR ends before it says how the search ended, no remedy helps: none is tried, and what VASP said is shown."""
+    stand_in.mode("breaks off")
+    with pytest.raises(CalculatorError, match=r"(?s)VASP ended without a result.*vasp\.6\.4\.2") as told:
+        make_calculator(recipe).calculate(lif(), ["energy"])
+    assert not isinstance(told.value, UnconvergedDensityError)
+    assert not (stand_in.folder / "run-2").exists()
 
 
 def test_what_is_missing_is_said_before_any_job(

@@ -119,14 +119,19 @@ class VaspCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         except CalculatorError:
             raise
         except Exception as error:  # ASE's parsers fail in many ways where VASP stopped in the middle
-            said = _text(folder / OUTPUT)
-            self.close()
-            message = f"{what}: VASP ended without a result. It said\n{told_last(said)}"
-            raise CalculatorError(message) from error
+            raise self._ended(what, folder) from error
+        if solver.converged is None:  # its file ends before it says how the search for the density did
+            raise self._ended(what, folder)
         if not solver.converged:
             self.close()
             message = f"{what}: the density did not become self-consistent in {self._settings.iterations} iterations"
             raise UnconvergedDensityError(message)
+
+    def _ended(self, what: str, folder: Path) -> CalculatorError:
+        """Return the failure of a run that told no result, with what it said; nothing starts from what it left."""
+        said = _text(folder / OUTPUT)
+        self.close()
+        return CalculatorError(f"{what}: VASP ended without a result. It said\n{told_last(said)}")
 
 
 def _text(path: Path) -> str:
