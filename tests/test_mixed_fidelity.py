@@ -172,6 +172,37 @@ def test_wrong_start_is_refused(tmp_path: Path, changes: dict[str, object], told
         Study(study(library, "migration"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stress": False}, r"starts from morse: calculator morse gives no stress, so no cell would be relaxed"),
+        ({"elements": ["Al"]}, r"starts from morse: calculator morse does not cover Cu"),
+        ({"arguments": {"epsilon": 1, "rO": 2}}, r"morse: \S+ takes no argument 'rO' \(arguments\); it takes .*epsilon"),
+    ],
+)
+def test_start_that_cannot_be_computed_is_refused(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    """The cheaper calculator is held to what any other is, and some calculator must relax the cell."""
+    typed = {"factory": "typed_morse:morse"} if "arguments" in changes else {}
+    library = write(tmp_path / "mine", EMT_LATER | {"stress": "stress" not in changes}, MORSE | changes | typed)
+    (tmp_path / "typed_morse.py").write_text("def morse(*, epsilon, r0): ...\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        with pytest.raises(StudyError, match=told):
+            Study(study(library, "relaxation"))
+
+
+def test_start_may_have_an_environment_that_conda_makes(tmp_path: Path) -> None:
+    """What conda brings is not missed, and is missed without; what conda does not know is."""
+    there = {"environment": "mace", "packages": ["nowhere_else"]}
+    library = write(tmp_path / "mine", EMT_LATER, MORSE | there)
+    Study(study(library, "relaxation"), conda=True)
+    with pytest.raises(StudyError, match=r"starts from morse: .*nowhere_else is not installed"):
+        Study(study(library, "relaxation"))
+    library = write(tmp_path / "mine", EMT_LATER, MORSE | there | {"environment": "unheard"})
+    with pytest.raises(StudyError, match=r"starts from morse: .*conda knows no environment unheard"):
+        Study(study(library, "relaxation"), conda=True)
+
+
 @pytest.mark.study
 def test_calculator_without_stress_takes_the_cell_of_the_cheaper_one(
     tmp_path: Path, run: Callable[..., object], workflow: Callable[..., list[str]]

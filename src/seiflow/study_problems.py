@@ -10,6 +10,7 @@ from seiflow.buildable import Sound
 from seiflow.calculators.environments import conda_problem
 from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem
 from seiflow.calculators.recipes import CalculatorRecipe, uncovered
+from seiflow.calculators.signatures import argument_problems
 from seiflow.calculators.trust import path_problems
 from seiflow.documents import Location
 from seiflow.errors import InputError, SeiflowError
@@ -83,16 +84,12 @@ class Checks:
                     yield block.at("settings", text + "one pair has one set of settings")
 
     def _calculator_problems(self, block: _Block, calculator: CalculatorRecipe) -> Iterator[Problem]:
-        problem = installation_problem(calculator, conda=self.conda)
-        if problem:
-            yield block.at("calculators", problem)
+        for fault in self._faults(calculator):
+            yield block.at("calculators", fault)
         problem = charged_cells_problem(calculator) if "charged_defects" in block.properties else None
         if problem:
             yield block.at("calculators", f"charged_defects: {problem}")
         yield from self._path_problems(block, calculator)
-        problem = conda_problem(calculator, self.folders) if self.conda else None
-        if problem:
-            yield block.at("calculators", problem)
 
     def _path_problems(self, block: _Block, calculator: CalculatorRecipe) -> Iterator[Problem]:
         """Find files that the recipe of a calculator may not name."""
@@ -117,12 +114,24 @@ class Checks:
                 return
             chain.append(calculator.name)
             yield from self._path_problems(block, calculator)
-            problem = installation_problem(calculator)
-            species = {symbol for structure in structures for symbol in species_of(structure, self.phases)}
-            missing = uncovered(calculator, species)
-            problem = problem or (f"calculator {calculator.name} does not cover {', '.join(missing)}" if missing else None)
-            if problem:
+            for problem in self._cheaper_problems(calculator, structures):
                 yield block.at("calculators", f"{told}: {problem}")
+
+    def _cheaper_problems(self, cheaper: CalculatorRecipe, structures: Sequence[StructureRecipe]) -> Iterator[str]:
+        """Find why another calculator cannot start from one."""
+        yield from self._faults(cheaper)
+        missing = uncovered(cheaper, {symbol for structure in structures for symbol in species_of(structure, self.phases)})
+        if missing:
+            yield f"calculator {cheaper.name} does not cover {', '.join(missing)}"
+        if not cheaper.stress and cheaper.starts_from is None:
+            yield f"calculator {cheaper.name} gives no stress, so no cell would be relaxed; let it start from one that does"
+
+    def _faults(self, calculator: CalculatorRecipe) -> Iterator[str]:
+        """Find what is not there of what a calculator needs, and arguments that it does not take."""
+        problems = [installation_problem(calculator, conda=self.conda)]
+        problems += [conda_problem(calculator, self.folders)] if self.conda else []
+        yield from filter(None, problems)
+        yield from argument_problems(calculator)
 
     def _structure_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:
         """Find what is wrong with a structure, by building it too."""
