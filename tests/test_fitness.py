@@ -131,6 +131,27 @@ def test_forces_are_written_where_they_are_found(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.study
+def test_forces_of_elements_that_are_not_covered_are_refused(tmp_path: Path) -> None:
+    """A calculator that does not know an element is told from the phase before it is asked for anything."""
+    with pytest.raises(CalculatorError, match="calculator emt does not cover F, Li of LiF"):
+        command("forces", "emt", "--phase", "LiF", "--output", tmp_path / "own.extxyz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["forces", "emt", "--phase", "Cu", "--seed", "-1"], "'-1' is no whole number of at least 0"),
+        (["forces", "emt", "--phase", "Cu", "--processes", "0"], "'0' is no whole number of at least 1"),
+        (["test", "emt", "--cores", "0"], "'0' is no whole number of at least 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No cores, no processes and a negative seed are refused at once, not by what they are handed to."""
+    with pytest.raises(SystemExit):
+        command(*arguments)
+    assert told in capsys.readouterr().err
+
+
 def test_a_calculator_of_ones_own_is_tested(own: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The study runs to its end and prints table, force scale and verdict, as does the page; run again it has nothing to do."""
     folder, page = tmp_path / "fitness", tmp_path / "page.md"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from seiflow.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seiflow.calculators.fitness import FitnessStudy
     from seiflow.report import Target
 
@@ -23,15 +25,15 @@ def add_to(group: "Commands") -> None:
     forces.add_argument(
         "--output", dest="file", type=Path, help="file to write; by default references/forces/PHASE-NAME.extxyz here"
     )
-    forces.add_argument("--seed", type=int, default=0, help="of the random displacements")
-    forces.add_argument("--processes", type=int, default=1, help="MPI processes of a program that the calculator starts")
+    forces.add_argument("--seed", type=_at_least(0), default=0, help="of the random displacements")
+    forces.add_argument("--processes", type=_at_least(1), default=1, help="MPI processes of a program that the calculator starts")
     forces.set_defaults(run=_forces)
     help_text = "compare what a calculator computes of a few phases and boundaries with what is published"
     test = group.add_parser("test", help=help_text, description=help_text)
     test.add_argument("names", nargs="*", metavar="NAME", help="calculators to test")
     test.add_argument("--all", action="store_true", help="test all that are installed and quick")
     test.add_argument("--folder", type=Path, default=Path("results-fitness"), help="a folder for each calculator is made in it")
-    test.add_argument("--cores", type=int, default=1, help="jobs side by side")
+    test.add_argument("--cores", type=_at_least(1), default=1, help="jobs side by side")
     test.add_argument("--phases", nargs="+", help="names of the phases; by default LiF, Li2O, Li2CO3")
     test.add_argument("--boundaries", nargs="*", help="names of boundaries made of them; by default two each of LiF and Li2O")
     test.add_argument("--reference", metavar="NAME", help="calculator whose forces it is compared with; by default gpaw-pbe")
@@ -39,6 +41,18 @@ def add_to(group: "Commands") -> None:
     test.set_defaults(run=_test)
     for command in (forces, test):
         command.add_argument("--library", type=Path, action="append", default=[], help="folder with your own recipes; repeatable")
+
+
+def _at_least(least: int) -> "Callable[[str], int]":
+    """Return what reads a whole number that may not be smaller."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            message = f"{text!r} is no whole number of at least {least}"
+            raise argparse.ArgumentTypeError(message)
+        return int(text)
+
+    return number
 
 
 def _forces(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from seiflow.calculators.factory import calculator_context, calculator_versions, make_calculator, remedies, weight_digests
 from seiflow.engine import Engine, Report, silent
+from seiflow.errors import CalculatorError
 from seiflow.journal import Journal
 from seiflow.records import digest_file, versions
 from seiflow.shelves import load_recipe
@@ -36,14 +37,21 @@ def reference_forces(
         seed: Of the random displacements.
         processes: MPI processes of a program that the calculator starts.
         report: Told about progress.
+
+    Raises:
+        CalculatorError: if the calculator does not cover the phase.
     """
-    from seiflow.calculators.recipes import CalculatorRecipe
+    from seiflow.calculators.recipes import CalculatorRecipe, uncovered
     from seiflow.jobs.task import write_structures
     from seiflow.properties.displaced import Displaced, displaced, small_cell
     from seiflow.structures.bulk import build_crystal
     from seiflow.structures.recipes import PhaseRecipe
 
     phase, calculator = load_recipe(phase_file, PhaseRecipe), load_recipe(calculator_file, CalculatorRecipe)
+    missing = uncovered(calculator, phase.charges)
+    if missing:
+        message = f"calculator {calculator.name} does not cover {', '.join(missing)} of {phase.name}"
+        raise CalculatorError(message)
     journal = Journal(output.with_name(f".{output.name}.journal"), calculator_context(calculator), remedies(calculator))
     engine = Engine(make_calculator(calculator, processes=processes), journal, report)
     crystal = engine.relax(small_cell(build_crystal(phase)), fmax=LARGEST_FORCE, symmetric=True, label="relax ions")
