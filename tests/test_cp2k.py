@@ -183,6 +183,15 @@ def test_energy_is_that_of_plain_ase(
     assert found["stress"] == pytest.approx(expected["stress"], abs=1e-5)
 
 
+@pytest.mark.parametrize(("settings", "width"), [({}, 0.05), ({"metal_smearing_ev": 0.2}, 0.2)])
+def test_metal_may_have_a_smearing_of_its_own(make: Make, settings: dict[str, float], width: float) -> None:
+    """The width of metals is taken for them alone, and is that of all others unless the recipe says it."""
+    for metals, expected in ((["H"], width), ([], 0.05)):
+        calculator = make(metals=metals, kpoint_length=5.0, metal_kpoint_length=5.0, **settings)
+        written = str(cp2k_input(calculator.settings, molecule()).parameters["inp"])
+        assert f"ELECTRONIC_TEMPERATURE [K] {expected / kB:.10g}" in written
+
+
 def test_kpoints_are_those_of_the_supercell(make: Make) -> None:
     """A cell with its mesh has the energy per atom, forces and stress of a supercell with Γ alone."""
     atoms = molecule()

@@ -219,13 +219,27 @@ def test_smeared_metal_has_the_energy_at_zero_width(make: Make) -> None:
     atoms = bulk("Li", a=3.4)
     energies = []
     for width in (0.2, 0.4):
-        calculator = make(smearing_ev=width, metal_kpoint_length=25.0, cutoff_ev=300, density_cutoff_ev=1200)
+        calculator = make(metal_smearing_ev=width, metal_kpoint_length=25.0, cutoff_ev=300, density_cutoff_ev=1200)
         calculator.calculate(atoms, ["energy", "forces"])
         energies.append((calculator.results["energy"], calculator.results["free_energy"]))
     (narrow, free), (wide, freer) = energies
     assert abs(wide - narrow) < abs(freer - free) / 4
     with pytest.raises(CalculatorError, match=r"Li is a metal.*smearing_ev above 0"):
-        make(smearing_ev=0).calculate(atoms, ["energy"])
+        make(metal_smearing_ev=0).calculate(atoms, ["energy"])
+    with pytest.raises(CalculatorError, match=r"Li is a metal.*smearing_ev above 0"):
+        make(metal_smearing_ev=None, smearing_ev=0).calculate(atoms, ["energy"])
+
+
+def test_metal_may_have_a_smearing_of_its_own(make: Make) -> None:
+    """A width of metals leaves an insulator's bands filled, and is that of all others unless the recipe says it."""
+    free = []
+    for widths in ({"smearing_ev": 0.3, "metal_smearing_ev": None}, {"smearing_ev": 0.0, "metal_smearing_ev": 0.3}):
+        calculator = make(**widths, metal_kpoint_length=8.0, cutoff_ev=300, density_cutoff_ev=1200)
+        calculator.calculate(bulk("Li", a=3.4), ["energy", "forces"])
+        free.append(calculator.results["free_energy"])
+    assert free[0] == pytest.approx(free[1], abs=1e-6)
+    calculator.calculate(oxide(), ["energy", "forces"])
+    assert calculator.results["energy"] == calculator.results["free_energy"]
 
 
 def test_bands_of_an_insulator_may_be_filled_as_such(make: Make) -> None:

@@ -240,6 +240,15 @@ def test_odd_metal_is_not_polarised_and_has_a_dense_mesh(stand_in: StandIn) -> N
     assert stand_in.given(1, "KPOINTS").split()[-6:-3] == [str(round(24.0 / spacing))] * 3
 
 
+@pytest.mark.parametrize(("settings", "width"), [({}, 0.05), ({"metal_smearing_ev": 0.2}, 0.2)])
+def test_metal_may_have_a_smearing_of_its_own(stand_in: StandIn, settings: dict[str, float], width: float) -> None:
+    """The width of metals is taken for them alone, and is that of all others unless the recipe says it."""
+    evaluate(stand_in, bulk("Li", "bcc", 3.44), metals=["Li"], metal_kpoint_length=10.0, **settings)
+    assert float(stand_in.tags()["SIGMA"]) == width
+    evaluate(stand_in, lif(), metals=["Li"], **settings)
+    assert float(stand_in.tags(2)["SIGMA"]) == 0.05
+
+
 @pytest.mark.parametrize("dipole", [True, False])
 def test_slab(stand_in: StandIn, *, dipole: bool) -> None:
     """Across its vacuum a slab has one k-point, and if asked for the correction for dipoles about its centre."""

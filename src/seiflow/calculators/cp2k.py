@@ -157,6 +157,7 @@ def cp2k(
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
+    metal_smearing_ev: float | None = None,
     density_tolerance: float = 1e-7,
     iterations: int = 50,
     outer: int = 5,
@@ -186,6 +187,7 @@ def cp2k(
         metal_kpoint_length: As above for metals.
         smearing_ev: Width of the Fermi-Dirac distribution where levels are found by diagonalisation; the energy is extrapolated
             to zero.
+        metal_smearing_ev: The same for metals; None takes the other.
         density_tolerance: Below it a density is self-consistent: largest change of its matrix, or gradient of the orbitals.
         iterations: After so many the density is given up, or an orbital transformation begins its next round.
         outer: Rounds of an orbital transformation, each with a new preconditioner.
@@ -215,6 +217,7 @@ def cp2k(
         metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,
         smearing_ev=smearing_ev,
+        metal_smearing_ev=smearing_ev if metal_smearing_ev is None else metal_smearing_ev,
         density_tolerance=density_tolerance,
         iterations=iterations,
         outer=outer,

@@ -42,6 +42,7 @@ class Cp2kSettings:
     metals: frozenset[str]
     metal_kpoint_length: float
     smearing_ev: float
+    metal_smearing_ev: float
     density_tolerance: float
     iterations: int
     outer: int
@@ -58,6 +59,10 @@ class Cp2kSettings:
     def mesh(self, atoms: "Atoms") -> Mesh:
         """Return the k-points of a structure."""
         return mesh(atoms, self.metal_kpoint_length if self.is_metal(atoms) else self.kpoint_length)
+
+    def smearing(self, atoms: "Atoms") -> float:
+        """Return the width of the smearing of a structure, eV."""
+        return self.metal_smearing_ev if self.is_metal(atoms) else self.smearing_ev
 
     def transformed(self, atoms: "Atoms") -> bool:
         """Return whether the orbitals of a structure are found by orbital transformation, which knows Γ and full shells alone."""
@@ -114,7 +119,7 @@ def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, flo
         *_section("MGRID", [f"REL_CUTOFF [eV] {settings.relative_cutoff_ev:.10g}"]),
         *_section("QS", [f"EPS_DEFAULT {settings.integral_tolerance:g}"]),
         *_section("XC", _section("XC_GRID", ["USE_FINER_GRID TRUE"])),
-        *_section("SCF", [*_start(points), *_scf(settings, transformed=settings.transformed(atoms), polarised=polarised)]),
+        *_section("SCF", [*_start(points), *_scf(settings, atoms, polarised=polarised)]),
         *([] if points == GAMMA else _section("KPOINTS", _kpoints(points))),
     ]
     described = [line for kind, moment in moments.items() for line in _kind(settings, kind, moment)]
@@ -133,14 +138,14 @@ def _start(points: Mesh) -> Section:
     return ["SCF_GUESS RESTART", *_section("PRINT", _section("RESTART", seldom))]
 
 
-def _scf(settings: Cp2kSettings, *, transformed: bool, polarised: bool) -> Section:
+def _scf(settings: Cp2kSettings, atoms: "Atoms", *, polarised: bool) -> Section:
     """Return how the density is sought."""
     tolerance = f"EPS_SCF {settings.density_tolerance:g}"
-    if transformed:
+    if settings.transformed(atoms):
         method = [f"MINIMIZER {settings.minimizer}", f"PRECONDITIONER {settings.preconditioner}"]
         return [tolerance, *_section("OT", method), *_section("OUTER_SCF", [tolerance, f"MAX_SCF {settings.outer}"])]
     mixing = ["METHOD BROYDEN_MIXING", f"ALPHA {settings.mixing:g}", f"NBROYDEN {BROYDEN_HISTORY}"]
-    smearing = ["METHOD FERMI_DIRAC", f"ELECTRONIC_TEMPERATURE [K] {settings.smearing_ev / kB:.10g}"]
+    smearing = ["METHOD FERMI_DIRAC", f"ELECTRONIC_TEMPERATURE [K] {settings.smearing(atoms) / kB:.10g}"]
     return [
         tolerance,
         f"ADDED_MOS -1{' -1' if polarised else ''}",

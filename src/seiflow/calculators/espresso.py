@@ -181,6 +181,7 @@ def espresso(
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
+    metal_smearing_ev: float | None = None,
     density_tolerance_ev: float = 1e-7,
     mixing_beta: float = 0.7,
     mixing_mode: str = "plain",
@@ -205,6 +206,7 @@ def espresso(
         metals: Elements; what consists of them alone is a metal.
         metal_kpoint_length: As above for metals.
         smearing_ev: Width of the Gaussian that smears occupations; 0 fills bands as an insulator does.
+        metal_smearing_ev: The same for metals; None takes the other.
         density_tolerance_ev: Error of the energy of the cell below which a density is self-consistent.
         mixing_beta: Part of the new density.
         mixing_mode: plain, TF or local-TF.
@@ -230,6 +232,7 @@ def espresso(
         metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,
         smearing_ev=smearing_ev,
+        metal_smearing_ev=smearing_ev if metal_smearing_ev is None else metal_smearing_ev,
         density_tolerance_ev=density_tolerance_ev,
         mixing_beta=mixing_beta,
         mixing_mode=mixing_mode,

@@ -58,6 +58,7 @@ class EspressoSettings:
     metals: frozenset[str]
     metal_kpoint_length: float
     smearing_ev: float
+    metal_smearing_ev: float
     density_tolerance_ev: float
     mixing_beta: float
     mixing_mode: str
@@ -74,14 +75,18 @@ class EspressoSettings:
         """Return the mesh of k-points of a structure."""
         return mesh(atoms, self.metal_kpoint_length if self.is_metal(atoms) else self.kpoint_length)
 
+    def smearing(self, atoms: "Atoms") -> float:
+        """Return the width of the smearing of a structure, eV."""
+        return self.metal_smearing_ev if self.is_metal(atoms) else self.smearing_ev
+
     def prepared(self, atoms: "Atoms") -> "Atoms":
         """Return the structure alone, with moments: its own, or that of an odd electron unless it is a metal.
 
         Raises:
             CalculatorError: if an element has no pseudopotential, or a metal no smearing.
         """
-        if self.is_metal(atoms) and not self.smearing_ev:
-            message = f"{atoms.get_chemical_formula()} is a metal, whose bands are not filled; give a smearing_ev above 0"
+        if self.is_metal(atoms) and not self.smearing(atoms):
+            message = f"{atoms.get_chemical_formula()} is a metal, whose bands are not filled; give a metal_smearing_ev above 0"
             raise CalculatorError(message)
         missing = sorted(set(atoms.symbols) - set(self.pseudopotentials))
         if missing:
@@ -118,7 +123,7 @@ class EspressoSettings:
                 "ecutrho": self.density_cutoff_ev / Ry,
                 "tot_charge": self.charge,
                 **({"input_dft": self.input_dft} if self.input_dft else {}),
-                **self._occupations,
+                **self._occupations(structure),
                 **self._spin(structure),
             },
             "electrons": {
@@ -131,11 +136,11 @@ class EspressoSettings:
             **({"ions": {"pot_extrapolation": "none"}, "cell": {"cell_factor": 1 + 4 * self.restart_strain}} if moving else {}),
         }
 
-    @property
-    def _occupations(self) -> dict[str, object]:
-        if not self.smearing_ev:
+    def _occupations(self, structure: "Atoms") -> dict[str, object]:
+        width = self.smearing(structure)
+        if not width:
             return {"occupations": "fixed"}
-        return {"occupations": "smearing", "smearing": "gaussian", "degauss": self.smearing_ev / Ry}
+        return {"occupations": "smearing", "smearing": "gaussian", "degauss": width / Ry}
 
     def _odd(self, structure: "Atoms") -> bool:
         electrons = sum(self.pseudopotentials[symbol].valence for symbol in structure.symbols) - self.charge
@@ -146,7 +151,7 @@ class EspressoSettings:
         moments = structure.get_initial_magnetic_moments()
         total = round(float(moments.sum()))
         alone = total == 1 and len(set(moments.tolist())) == 1
-        return {"tot_magnetization": total} if moments.any() and (alone or not self.smearing_ev) else {}
+        return {"tot_magnetization": total} if moments.any() and (alone or not self.smearing(structure)) else {}
 
 
 def pseudopotentials(folder: Path, names: Mapping[str, str], functional: str) -> dict[str, Pseudopotential]:

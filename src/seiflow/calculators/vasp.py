@@ -151,6 +151,7 @@ def vasp(
     metals: Sequence[str] = (),
     metal_kpoint_length: float = 30.0,
     smearing_ev: float = 0.05,
+    metal_smearing_ev: float | None = None,
     density_tolerance_ev: float = 1e-6,
     iterations: int = 100,
     algorithm: str = "Normal",
@@ -174,6 +175,7 @@ def vasp(
         metals: Elements; what consists of them alone is a metal.
         metal_kpoint_length: As above for metals.
         smearing_ev: Width of the Gaussian smearing (SIGMA); the energy is extrapolated to zero.
+        metal_smearing_ev: The same for metals; None takes the other.
         density_tolerance_ev: Change of the energy of a cell below which its density is self-consistent (EDIFF).
         iterations: After so many the density is given up (NELM).
         algorithm: ALGO, such as Normal, Fast, All.
@@ -203,6 +205,7 @@ def vasp(
         metals=frozenset(metals),
         metal_kpoint_length=metal_kpoint_length,
         smearing_ev=smearing_ev,
+        metal_smearing_ev=smearing_ev if metal_smearing_ev is None else metal_smearing_ev,
         density_tolerance_ev=density_tolerance_ev,
         iterations=iterations,
         algorithm=algorithm,

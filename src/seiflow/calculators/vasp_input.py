@@ -29,6 +29,7 @@ class VaspSettings:
     metals: frozenset[str]
     metal_kpoint_length: float
     smearing_ev: float
+    metal_smearing_ev: float
     density_tolerance_ev: float
     iterations: int
     algorithm: str
@@ -44,6 +45,10 @@ class VaspSettings:
     def mesh(self, atoms: "Atoms") -> Mesh:
         """Return the k-points of a structure."""
         return mesh(atoms, self.metal_kpoint_length if self.is_metal(atoms) else self.kpoint_length)
+
+    def smearing(self, atoms: "Atoms") -> float:
+        """Return the width of the smearing of a structure, eV."""
+        return self.metal_smearing_ev if self.is_metal(atoms) else self.smearing_ev
 
     def potcar(self, symbol: str) -> Path:
         """Return the file of an element's potential.
@@ -81,7 +86,7 @@ class VaspSettings:
             "prec": self.precision,
             "lasph": True,
             "ismear": 0,
-            "sigma": self.smearing_ev,
+            "sigma": self.smearing(atoms),
             "ediff": self.density_tolerance_ev,
             "nelm": self.iterations,
             "algo": self.algorithm,
