@@ -68,6 +68,6 @@ def test_arguments_are_those_of_the_source(
 def test_misspelt_argument_of_a_remedy_is_found() -> None:
     """A remedy is asked for after hours; that it cannot be made must not be learnt then."""
     recipe: CalculatorRecipe = calculator_shelf().get("espresso-pbesol")
-    wrong = recipe.model_copy(update={"remedies": [Remedy(name="more", arguments={"iteratons": 200})]})
+    wrong = recipe.model_copy(update={"remedies": [Remedy(name="more", arguments={"iteration": 200})]})
     (problem,) = argument_problems(wrong)
-    assert "espresso:espresso takes no argument 'iteratons' (remedy 'more'); it takes cutoff_ev, " in problem
+    assert "espresso:espresso takes no argument 'iteration' (remedy 'more'); it takes cutoff_ev, " in problem
