@@ -58,7 +58,19 @@ def test_program_answers_quickly(run: Run, repository: Path) -> None:
     assert told.returncode == 0
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.stderr.splitlines()}
     assert {"seiflow", "argparse"} <= loaded
-    assert not loaded & {"ase", "matplotlib", "numpy", "phonopy", "pydantic", "pymatgen", "scipy", "snakemake", "spglib", "torch", "yaml"}
+    assert not loaded & {
+        "ase",
+        "matplotlib",
+        "numpy",
+        "phonopy",
+        "pydantic",
+        "pymatgen",
+        "scipy",
+        "snakemake",
+        "spglib",
+        "torch",
+        "yaml",
+    }
 
 
 @pytest.mark.parametrize("name", commands())

@@ -123,7 +123,9 @@ class Study:
         self.phases = phase_shelf(self.folders)
         self.calculators = calculator_shelf(self.folders)
         self.sound = Sound(Path(self.config.results))
-        missing = [problem_at(("library", number), told) for number, path in enumerate(self.folders) if (told := _not_a_library(path))]
+        missing = [
+            problem_at(("library", number), told) for number, path in enumerate(self.folders) if (told := _not_a_library(path))
+        ]
         self._refuse([*missing, *self._machine_problems(), *([] if checked else self._block_problems(conda=conda))])
 
     @classmethod
