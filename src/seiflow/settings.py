@@ -165,8 +165,10 @@ class ChargedDefectSettings(Settings):
         "freysoldt",
         description="of the interaction with images, and alignment of the potential by averages over planes or at atoms",
     )
-    dielectric: Positive | Tensor | None = Field(
-        None, description="static dielectric constant of the crystal, ions relaxed, or tensor by rows (Cartesian); without unit"
+    dielectric: Annotated[float, Field(ge=1)] | Tensor | None = Field(
+        None,
+        description="static dielectric constant of the crystal, ions relaxed, or tensor by rows (Cartesian), at least 1; without "
+        "unit",
     )
     elements_ev: dict[str, float] = Field(
         default={},
@@ -179,8 +181,10 @@ class ChargedDefectSettings(Settings):
     def _is_dielectric(cls, given: float | Tensor | None) -> float | Tensor | None:
         import numpy as np
 
-        if isinstance(given, tuple) and (not np.allclose(given, np.transpose(given)) or np.linalg.eigvalsh(given).min() <= 0):
-            message = "a dielectric tensor is symmetric, with positive eigenvalues"
+        if not isinstance(given, tuple):
+            return given
+        if not np.allclose(given, np.transpose(given)) or np.linalg.eigvalsh(given).min() < 1 - 1e-9:
+            message = "a dielectric tensor is symmetric, with eigenvalues of at least 1"
             raise ValueError(message)
         return given
 
