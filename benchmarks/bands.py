@@ -3,11 +3,10 @@
 Run ``python benchmarks/bands.py [FOLDER]``. One thread. With a folder, evaluations are kept there, and a run that was stopped
 goes on where it was. The hops are those of crystalline Li2CO3 that no operation turns round and hops between sites next to
 boundaries, both with CHGNet, in small supercells; and hops next to boundaries of copper with EMT. Both methods get the same
-relaxed ends, which are not counted. What comes after is: for seiflow the search, which gives what a band gives, then the proof that
-the saddle has one negative mode and the descents to both ends, which a band does not give; ratios are printed for the search alone
-and for all. For ASE it is five images from the image-dependent pair potential, improved tangents, climbing once
-the largest force is below 0.5 eV/Å. Each optimiser of ASE runs until it is converged or needs more evaluations than the best one
-so far.
+relaxed ends, which are not counted. What comes after is: for seiflow the search, which gives what a band gives, then the proof
+that the saddle has one negative mode and the descents to both ends, which a band does not give; ratios are printed for the search
+alone and for all. For ASE it is five images from the image-dependent pair potential, improved tangents, climbing once the largest
+force is below 0.5 eV/Å. Each optimiser of ASE runs until it is converged or needs more evaluations than the best one so far.
 
 A band converged to 0.05 eV/Å can be far from the saddle in energy where many atoms still relax a little. The best optimiser
 therefore goes on to tighter tolerances until its barrier agrees with that of seiflow within 5 meV; the evaluations for both,

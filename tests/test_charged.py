@@ -194,7 +194,9 @@ def test_mistakes_are_found_without_computing(changes: dict[str, object], said: 
     ("changes", "said"),
     [
         ({"dielectric": [[2, 1, 0], [0, 2, 0], [0, 0, 2]]}, "dielectric tensor is symmetric"),
-        ({"dielectric": [[2, 3, 0], [3, 2, 0], [0, 0, 2]]}, "with positive eigenvalues"),
+        ({"dielectric": [[2, 3, 0], [3, 2, 0], [0, 0, 2]]}, "with eigenvalues of at least 1"),
+        ({"dielectric": [[2, 0, 0], [0, 2, 0], [0, 0, 0.5]]}, "with eigenvalues of at least 1"),
+        ({"dielectric": 0.5}, "greater than or equal to 1"),
         ({"elements_ev": {"Xy": -1}}, "no chemical symbols: Xy"),
         ({"vacancies": {"Li": []}}, "at least 1 item"),
     ],

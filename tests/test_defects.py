@@ -85,6 +85,10 @@ def test_separated_pair_approaches_its_defects_alone(copper: Defects) -> None:
     small, large = (abs(one.frenkel_energy_ev - one.frenkel_isolated_energy_ev) for one in (copper, far))
     assert large < small
     assert large < 0.05
+    changes = {name: value for name, value in vars(copper.larger.change).items() if value is not None and abs(value) > 0.03}
+    assert changes
+    (told,) = [text for text in copper.warnings if "supercell with images" in text]
+    assert all(f"{name} by {value:+.3f} eV" in told for name, value in changes.items())
     assert copper.larger.change.schottky_energy_ev == pytest.approx(far.schottky_energy_ev - copper.schottky_energy_ev)
 
 

@@ -270,6 +270,14 @@ def test_phase_without_mobile_ion_is_refused(relaxed: Atoms) -> None:
         Study({"calculations": [block]})
 
 
+@pytest.mark.parametrize("limit", ["cutoff", "longest_step"])
+def test_limit_that_leaves_no_hop_is_refused(relaxed: Atoms, recipe: PhaseRecipe, limit: str) -> None:
+    """An empty list of hops is an error that names the setting, no record without barriers."""
+    settings = SETTINGS.model_copy(update={limit: 0.1})
+    with pytest.raises(InputError, match=rf"no hop with steps up to 0\.10? Å.*interstitial_migration\.{limit}"):
+        interstitial_migration(relaxed, recipe, Engine(EMT()), settings)
+
+
 def test_command_writes_a_record_that_the_table_shows(tmp_path: Path, relaxed: Atoms) -> None:
     """The command of the rule writes record and structures, and the report reads every number of the record."""
     folder = tmp_path / "results/Cu/emt"

@@ -1,5 +1,6 @@
 """A study is checked as a whole before anything is computed, and becomes each job once."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,31 @@ def test_names_of_a_network_are_read(tmp_path: Path) -> None:
     assert sites_of_hop(path, "h") == ["a", "b"]
     with pytest.raises(InputError, match="no hop 'x'"):
         sites_of_hop(path, "x")
+
+
+@pytest.mark.parametrize(("structure", "name"), [("Li2O-111-mirror", "segregation"), ("Al", "interstitial_migration")])
+def test_cell_whose_images_share_neighbours_is_refused(structure: str, name: str) -> None:
+    """A supercell too small for its own images is refused before the first job, with the distance that suffices."""
+    block = {"structures": [structure], "calculators": ["emt" if structure == "Al" else "chgnet"], "properties": [name]}
+    (told,) = problems({"calculations": [block], "settings": {name: {"image_distance": 1.0}}})
+    found = re.search(rf"share neighbours.*settings: {name}\.image_distance: (\d\.\d)", told)
+    assert found is not None
+    Study({"calculations": [block], "settings": {name: {"image_distance": float(found[1])}}})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"migration": {"fmax": float("inf")}},
+        {"planar": {"stress_gpa": float("inf")}},
+        {"charged_defects": {"elements_ev": {"F": float("nan")}}},
+        {"segregation": {"image_distance": float("inf")}},
+        {"defects": {"image_distance": 800.0}},
+        {"migration": {"larger_image_distance": 800.0}},
+    ],
+)
+def test_numbers_without_bounds_are_refused(settings: dict[str, dict[str, object]]) -> None:
+    """A tolerance that anything meets, and a distance in other units than ångström, are mistakes of the study."""
+    (told,) = problems({"calculations": [METALS], "settings": settings})
+    ((section, keys),) = settings.items()
+    assert f"settings.{section}.{next(iter(keys))}" in told

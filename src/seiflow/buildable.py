@@ -22,7 +22,7 @@ from seiflow.structures.slab import Slab
 FILE = ".buildable"
 """In the results folder; a digest a line."""
 
-HEEDED = ("boundary", "migration", "defects", "charged_defects")
+HEEDED = ("boundary", "migration", "interstitial_migration", "defects", "charged_defects", "segregation")
 """Properties for which more than the structure itself is made."""
 
 
@@ -45,6 +45,14 @@ def refuse_unbuildable(
         built.details.termination.refuse_polar(recipe.name)
     if "migration" in properties:
         refuse_hops(recipe, list(phases.values()), built.atoms, settings)
+    if "segregation" in properties and not isinstance(recipe, PhaseRecipe):
+        from seiflow.properties.segregation import refuse_near_images
+
+        refuse_near_images(recipe.name, built.atoms, list(phases.values()), settings.segregation)
+    if "interstitial_migration" in properties and isinstance(recipe, PhaseRecipe):
+        from seiflow.properties.interstitial_migration.migration import interstitial_host
+
+        interstitial_host(built.atoms, recipe, settings.interstitial_migration)
     if "defects" in properties and isinstance(recipe, PhaseRecipe):
         from seiflow.properties.defects.defects import supercells
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from seiflow.settings_base import Positive, Settings
+from seiflow.settings_base import Apart, Positive, Settings
 
 
 class PlanarSettings(Settings):
@@ -50,7 +50,7 @@ class BoundarySettings(Settings):
 class SegregationSettings(Settings):
     """Vacancies and interstitials of the mobile ion near a boundary or interface."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of a vacancy or interstitial, Å")
+    image_distance: Apart = Field(8.0, description="smallest distance between two images of a vacancy or interstitial, Å")
     fmax: Positive = Field(0.02, description="largest force on an atom allowed at the end, eV/Å")
     max_steps: int = Field(300, gt=0, description="optimiser steps for each vacancy or interstitial")
     interstitials: int = Field(

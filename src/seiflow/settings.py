@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from seiflow.documents import problems_of
 from seiflow.errors import InputError
 from seiflow.planar_settings import BoundarySettings, PlanarSettings, RegistrySettings, SegregationSettings
-from seiflow.settings_base import Positive, Settings
+from seiflow.settings_base import Apart, Positive, Settings
 
 Row = tuple[float, float, float]
 Tensor = tuple[Row, Row, Row]
@@ -38,10 +38,10 @@ class ElasticitySettings(Settings):
 class MigrationSettings(Settings):
     """Vacancy hops of the mobile ion in a supercell."""
 
-    image_distance: Positive = Field(
+    image_distance: Apart = Field(
         8.0, description="smallest distance between two images of the defect, Å; in a boundary or interface that of segregation"
     )
-    larger_image_distance: Positive | None = Field(
+    larger_image_distance: Apart | None = Field(
         None,
         description="compute each hop of a crystal once more in a supercell with images this far apart, Å, to see what changes; "
         "null leaves it",
@@ -87,7 +87,7 @@ class MigrationSettings(Settings):
 class InterstitialMigrationSettings(MigrationSettings):
     """Interstitial hops of the mobile ion, direct and by knock-off, in a supercell."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of the defect, Å")
+    image_distance: Apart = Field(8.0, description="smallest distance between two images of the defect, Å")
     larger_image_distance: None = Field(None, description="null: a larger supercell is for vacancies only")
     charge: Literal[0] = Field(0, description="0: charged cells are for vacancies only")
     most_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
@@ -108,7 +108,7 @@ class InterstitialMigrationSettings(MigrationSettings):
 class PhononSettings(Settings):
     """Harmonic phonons from finite displacements (phonopy)."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of a displaced atom, Å")
+    image_distance: Apart = Field(8.0, description="smallest distance between two images of a displaced atom, Å")
     displacement: Positive = Field(0.02, description="length of a displacement, Å")
     mesh_density: Positive = Field(60.0, description="length that fixes the density of the q-point mesh, Å")
     temperature_max_k: Positive = Field(1000.0, description="highest temperature of the heat capacity, K")
@@ -129,8 +129,8 @@ class SoftnessSettings(Settings):
 class DefectSettings(Settings):
     """Point defects in neutral, stoichiometric sets: Frenkel pairs and Schottky sets."""
 
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of a defect, Å")
-    larger_image_distance: Positive | None = Field(
+    image_distance: Apart = Field(8.0, description="smallest distance between two images of a defect, Å")
+    larger_image_distance: Apart | None = Field(
         None,
         description="compute all once more in a supercell with images this far apart, Å, to see what changes; null leaves it",
     )
@@ -154,7 +154,7 @@ class ChargedDefectSettings(Settings):
     interstitial_charges: tuple[int, ...] = Field(
         (), description="charges of the cell with an ion added, e; empty for the charge of the ion"
     )
-    image_distance: Positive = Field(8.0, description="smallest distance between two images of a defect, Å")
+    image_distance: Apart = Field(8.0, description="smallest distance between two images of a defect, Å")
     fmax: Positive = Field(0.03, description="largest force on an atom of a relaxed cell, eV/Å")
     max_steps: int = Field(100, gt=0, description="optimiser steps for each cell")
     shake: bool = Field(
@@ -165,8 +165,10 @@ class ChargedDefectSettings(Settings):
         "freysoldt",
         description="of the interaction with images, and alignment of the potential by averages over planes or at atoms",
     )
-    dielectric: Positive | Tensor | None = Field(
-        None, description="static dielectric constant of the crystal, ions relaxed, or tensor by rows (Cartesian); without unit"
+    dielectric: Annotated[float, Field(ge=1)] | Tensor | None = Field(
+        None,
+        description="static dielectric constant of the crystal, ions relaxed, or tensor by rows (Cartesian), at least 1; without "
+        "unit",
     )
     elements_ev: dict[str, float] = Field(
         default={},
@@ -179,8 +181,10 @@ class ChargedDefectSettings(Settings):
     def _is_dielectric(cls, given: float | Tensor | None) -> float | Tensor | None:
         import numpy as np
 
-        if isinstance(given, tuple) and (not np.allclose(given, np.transpose(given)) or np.linalg.eigvalsh(given).min() <= 0):
-            message = "a dielectric tensor is symmetric, with positive eigenvalues"
+        if not isinstance(given, tuple):
+            return given
+        if not np.allclose(given, np.transpose(given)) or np.linalg.eigvalsh(given).min() < 1 - 1e-9:
+            message = "a dielectric tensor is symmetric, with eigenvalues of at least 1"
             raise ValueError(message)
         return given
 

@@ -11,11 +11,15 @@ from seiflow.structures.recipes import PhaseRecipe
 
 def sites(task: Task, relaxed: Path) -> None:
     """Record the distinct sites of the mobile ion in a relaxed boundary or interface."""
+    from seiflow.properties.segregation import refuse_near_images
     from seiflow.properties.segregation import sites as compute
 
-    step = task.step(sites, {"relaxed": relaxed}, task.settings.segregation)
+    settings = task.settings.segregation
+    step = task.step(sites, {"relaxed": relaxed}, settings)
     if not step.found():
-        step.finish(compute(read_structure(relaxed), mobile_species(task.phases), task.settings.segregation), evaluations=0)
+        atoms, species = read_structure(relaxed), mobile_species(task.phases)
+        refuse_near_images(task.structure.name, atoms, task.phases, settings)
+        step.finish(compute(atoms, species, settings), evaluations=0)
 
 
 def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:

@@ -14,6 +14,7 @@ from seiflow.library.entries import Library
 from seiflow.library.files import as_text, read_one
 from seiflow.library.tables import NOTHING
 from seiflow.records import write_text
+from seiflow.settings_base import FARTHEST
 from seiflow.structures.checks import inspect
 from seiflow.structures.defect_sites import DefectSite, DefectSupercell, defect_supercell
 from seiflow.structures.imported import NO_VOLUME
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 RELAXED = 0.05
 """Å; how far atoms of relaxed structures are from their symmetric places."""
-
-FARTHEST = 60.0
-"""Å; images of a defect farther apart than this tell nothing more, and the atoms become too many."""
 
 
 @dataclass(frozen=True)

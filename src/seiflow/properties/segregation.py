@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 from seiflow.properties.site_defects import BulkInterstitial, BulkVacancy, SiteDefect
 from seiflow.structures.defect_sites import DefectSite, DefectSupercell, defect_supercell
 from seiflow.structures.interstitial_sites import MIDDLE, InterstitialSite, interstitial_sites
+from seiflow.structures.supercell import refuse_shared_neighbours
+from seiflow.structures.units import groups_of, shortest_contacts
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from seiflow.planar_settings import SegregationSettings
+    from seiflow.structures.recipes import PhaseRecipe
 
 BULK_LIKE_EV = 0.05
 """By how much the farthest site of a grain may differ from the bulk before that is told."""
@@ -119,6 +122,26 @@ class Segregation:
 def supercell_of(relaxed: "Atoms", species: str, settings: "SegregationSettings") -> DefectSupercell:
     """Return the supercell of a relaxed boundary or interface and its distinct sites."""
     return defect_supercell(relaxed, species=species, image_distance=settings.image_distance)
+
+
+def refuse_near_images(name: str, atoms: "Atoms", phases: "Sequence[PhaseRecipe]", settings: "SegregationSettings") -> None:
+    """Refuse a supercell in which images of a vacancy or interstitial share neighbours.
+
+    Args:
+        name: Of the structure, for the message.
+        atoms: The boundary or interface.
+        phases: What it is made of; they name the mobile ion.
+        settings: Distance between images.
+
+    Raises:
+        InputError: saying how large a supercell has to be.
+    """
+    species = phases[0].mobile
+    if species is None:
+        return
+    apart = supercell_of(atoms, species, settings).image_distance_angstrom
+    contact = min(shortest_contacts(atoms, groups_of(phases)).values())
+    refuse_shared_neighbours(name, apart, contact, "segregation.image_distance")
 
 
 def sites(relaxed: "Atoms", species: str, settings: "SegregationSettings") -> Sites:

@@ -29,6 +29,27 @@ def image_distance(cell: "Cell | NDArray[np.float64]") -> float:
     return float(np.linalg.norm(reduced, axis=1).min())
 
 
+def refuse_shared_neighbours(name: str, apart: float, contact: float, setting: str) -> None:
+    """Refuse a supercell in which an atom can touch a defect and one of its images.
+
+    Args:
+        name: Of the structure, for the message.
+        apart: Distance between images of the defect, Å.
+        contact: Shortest distance between atoms of different units, Å.
+        setting: Name of the setting that makes the supercell larger.
+
+    Raises:
+        InputError: saying how large a supercell has to be.
+    """
+    needed = 2 * contact
+    if apart < needed - LENGTH_TOLERANCE:
+        message = (
+            f"{name}: images of a defect would be {apart:.2f} Å apart and share neighbours; they must be at least {needed:.2f} Å "
+            f"apart (settings: {setting}: {np.ceil(needed * 10) / 10:.1f})"
+        )
+        raise InputError(message)
+
+
 def supercell_matrix(
     crystal: Atoms,
     image_distance: float,

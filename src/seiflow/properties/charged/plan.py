@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from seiflow.errors import InputError
 from seiflow.properties.defects.arrangements import Arrangement, interstitial, vacancy
 from seiflow.properties.defects.host import Host, Place, make_host
-from seiflow.structures.supercell import LENGTH_TOLERANCE
+from seiflow.structures.supercell import LENGTH_TOLERANCE, refuse_shared_neighbours
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -141,10 +139,5 @@ def _refuse_unsuited(host: Host, recipe: "PhaseRecipe") -> None:
     if not any(recipe.charges.values()):
         message = f"{recipe.name}: its ions have no charges, so it counts as a metal, in which defects have none either"
         raise InputError(message)
-    needed = 2 * host.contact_angstrom
-    if host.image_distance_angstrom < needed - LENGTH_TOLERANCE:
-        message = (
-            f"{recipe.name}: images of a defect would be {host.image_distance_angstrom:.2f} Å apart and share neighbours; they "
-            f"must be at least {needed:.2f} Å apart (settings: charged_defects.image_distance: {np.ceil(needed * 10) / 10:.1f})"
-        )
-        raise InputError(message)
+    apart, contact = host.image_distance_angstrom, host.contact_angstrom
+    refuse_shared_neighbours(recipe.name, apart, contact, "charged_defects.image_distance")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from seiflow.settings import DefectSettings
     from seiflow.structures.recipes import PhaseRecipe
 
+SMALL_CHANGE = 0.03
+"""eV; a larger change of an energy in a larger supercell is told."""
+
 
 @dataclass(frozen=True)
 class Reservoir:
@@ -75,6 +78,14 @@ class Larger:
     atoms: int
     energies: Energies
     change: Energies
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the energies in the smaller supercell should know."""
+        changes = {field.name: getattr(self.change, field.name) or 0.0 for field in fields(Energies)}
+        told = [f"{name} by {value:+.3f} eV" for name, value in changes.items() if abs(value) > SMALL_CHANGE]
+        where = f"in a supercell with images {self.image_distance_angstrom:.1f} Å apart"
+        return (f"{where} energies change: {', '.join(told)}",) if told else ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +194,7 @@ def defects(
     named = None if reservoir is None else (f"an atom of {reservoir.phase}", reservoir.energy_ev_per_atom)
     sets = question.answer(host, named)
     energies = sets.energies
+    larger = _compared(larger_host, question.answer(larger_host).energies, energies) if larger_host else None
     return Defects(
         frenkel_energy_ev=energies.frenkel_energy_ev,
         frenkel_isolated_energy_ev=energies.frenkel_isolated_energy_ev,
@@ -202,8 +214,11 @@ def defects(
         frenkel=sets.frenkel,
         anion_frenkel=sets.anion,
         schottky=sets.schottky,
-        larger=_compared(larger_host, question.answer(larger_host).energies, energies) if larger_host else None,
-        warnings=tuple(warnings_of(sets.frenkel, sets.anion, sets.schottky, reservoir=reservoir is not None)),
+        larger=larger,
+        warnings=(
+            *warnings_of(sets.frenkel, sets.anion, sets.schottky, reservoir=reservoir is not None),
+            *(larger.warnings if larger else ()),
+        ),
     )
 
 

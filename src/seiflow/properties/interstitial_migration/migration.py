@@ -26,6 +26,7 @@ from seiflow.properties.interstitial_migration.percolation import (
 from seiflow.properties.interstitial_migration.states import State, find_states
 from seiflow.properties.migration.hop import Barrier, Frames, barrier_between, with_energy
 from seiflow.properties.migration.symmetry import site_symmetry
+from seiflow.structures.supercell import refuse_shared_neighbours
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -122,22 +123,49 @@ def interstitial_migration(
     """Return the interstitial hops of a relaxed crystal, and the structures of its states and hops.
 
     Raises:
-        InputError: if the recipe names no mobile ion.
+        InputError: if the recipe names no mobile ion, images of it share neighbours, or no hop is short enough.
         PhysicsError: if there is no stable interstitial.
     """
     if recipe.mobile is None:
         message = f"{recipe.name}: the recipe names no mobile species"
         raise InputError(message)
-    host = make_host(crystal, recipe, settings.image_distance)
+    host = interstitial_host(crystal, recipe, settings)
     ions = np.flatnonzero(host.atoms.symbols == recipe.mobile)
     lattice = Lattice(host.atoms, site_symmetry(host.atoms), recipe.mobile, ions)
     states, failures = find_states(host, lattice, engine, settings)
     longest = min(settings.longest_step, host.image_distance_angstrom)
     network = hop_network(lattice, states, longest)
+    _refuse_no_hop(recipe.name, network, longest, settings.cutoff)
     attempts = _attempts(network, engine, settings)
     left_out = [site.name for site in host.sites(recipe.mobile)[settings.sites :]]
     untried = [f"{name} was not tried (settings: interstitial_migration.sites)" for name in left_out]
     return _reduced(host, network, attempts, longest, [*failures, *untried]), _frames(network, attempts)
+
+
+def interstitial_host(crystal: "Atoms", recipe: "PhaseRecipe", settings: "InterstitialMigrationSettings") -> "Host":
+    """Return the supercell that ions are added to.
+
+    Raises:
+        InputError: if images of an ion added share neighbours.
+    """
+    host = make_host(crystal, recipe, settings.image_distance)
+    apart, contact = host.image_distance_angstrom, host.contact_angstrom
+    refuse_shared_neighbours(recipe.name, apart, contact, "interstitial_migration.image_distance")
+    return host
+
+
+def _refuse_no_hop(name: str, network: Network, longest: float, cutoff: float | None) -> None:
+    """Refuse limits of the length of hops that leave none."""
+    shortest = min((hop.longest_step_angstrom for hop in network.hops), default=None)
+    if shortest is None:
+        message = f"{name}: there is no hop with steps up to {longest:.2f} Å (settings: interstitial_migration.longest_step)"
+        raise InputError(message)
+    if cutoff is not None and cutoff < shortest:
+        message = (
+            f"{name}: there is no hop with steps up to {cutoff:g} Å; the shortest has one of {shortest:.3f} Å "
+            "(settings: interstitial_migration.cutoff, null finds it)"
+        )
+        raise InputError(message)
 
 
 def _attempts(network: Network, engine: "Engine", settings: "InterstitialMigrationSettings") -> dict[str, Attempt]:
