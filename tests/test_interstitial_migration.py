@@ -14,12 +14,14 @@ from ase.spacegroup import crystal
 
 from seiflow.cli import main
 from seiflow.engine import Engine
-from seiflow.errors import InputError, StudyError
+from seiflow.errors import InputError
 from seiflow.properties.interstitial_migration.ends import hop_ends
+from seiflow.properties.interstitial_migration.ground import in_crystal
 from seiflow.properties.interstitial_migration.lattice import Configuration, Lattice
-from seiflow.properties.interstitial_migration.migration import InterstitialMigration, interstitial_migration
+from seiflow.properties.interstitial_migration.migration import interstitial_migration
 from seiflow.properties.interstitial_migration.network import DIRECT, KNOCK_OFF, SHARED, Hop, Network, hop_network
 from seiflow.properties.interstitial_migration.percolation import ALL, levels, next_hop, percolation
+from seiflow.properties.interstitial_migration.record import InterstitialMigration
 from seiflow.properties.interstitial_migration.states import State
 from seiflow.properties.migration.hop import barrier_between
 from seiflow.properties.migration.symmetry import site_symmetry
@@ -30,7 +32,6 @@ from seiflow.report.table import format_table
 from seiflow.settings import InterstitialMigrationSettings
 from seiflow.shelves import phase_shelf
 from seiflow.structures.recipes import PhaseRecipe
-from seiflow.study import Study
 
 A = 3.6
 SETTINGS = InterstitialMigrationSettings(image_distance=7.0, cutoff=1.9, sites=1)
@@ -69,7 +70,7 @@ def relaxed() -> Atoms:
 
 @pytest.fixture(scope="module")
 def copper(relaxed: Atoms, recipe: PhaseRecipe) -> tuple[InterstitialMigration, list[Atoms]]:
-    return interstitial_migration(relaxed, recipe, Engine(EMT()), SETTINGS)
+    return interstitial_migration(in_crystal(relaxed, recipe, SETTINGS), Engine(EMT()), SETTINGS)
 
 
 def per_place(network: Network, hop: Hop) -> float:
@@ -262,12 +263,9 @@ def test_equivalent_hops_have_one_barrier(copper: tuple[InterstitialMigration, l
 
 
 def test_phase_without_mobile_ion_is_refused(relaxed: Atoms) -> None:
-    """There is nothing to add to a phase whose recipe names no mobile ion, and a study says so before the first job."""
+    """There is nothing to add to a phase whose recipe names no mobile ion."""
     with pytest.raises(InputError, match="no mobile species"):
-        interstitial_migration(relaxed, phase_shelf().get("Cu").model_copy(update={"mobile": None}), Engine(EMT()), SETTINGS)
-    block = {"structures": ["LiF-310-mirror"], "calculators": ["chgnet"], "properties": ["interstitial_migration"]}
-    with pytest.raises(StudyError, match="interstitial_migration"):
-        Study({"calculations": [block]})
+        in_crystal(relaxed, phase_shelf().get("Cu").model_copy(update={"mobile": None}), SETTINGS)
 
 
 @pytest.mark.parametrize("limit", ["cutoff", "longest_step"])
@@ -275,7 +273,7 @@ def test_limit_that_leaves_no_hop_is_refused(relaxed: Atoms, recipe: PhaseRecipe
     """An empty list of hops is an error that names the setting, no record without barriers."""
     settings = SETTINGS.model_copy(update={limit: 0.1})
     with pytest.raises(InputError, match=rf"no hop with steps up to 0\.10? Å.*interstitial_migration\.{limit}"):
-        interstitial_migration(relaxed, recipe, Engine(EMT()), settings)
+        interstitial_migration(in_crystal(relaxed, recipe, settings), Engine(EMT()), settings)
 
 
 def test_command_writes_a_record_that_the_table_shows(tmp_path: Path, relaxed: Atoms) -> None:

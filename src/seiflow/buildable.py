@@ -48,11 +48,16 @@ def refuse_unbuildable(
     if "segregation" in properties and not isinstance(recipe, PhaseRecipe):
         from seiflow.properties.segregation import refuse_near_images
 
-        refuse_near_images(recipe.name, built.atoms, list(phases.values()), settings.segregation)
-    if "interstitial_migration" in properties and isinstance(recipe, PhaseRecipe):
-        from seiflow.properties.interstitial_migration.migration import interstitial_host
+        refuse_near_images(recipe.name, built.atoms, list(phases.values()), settings.segregation.image_distance)
+    if "interstitial_migration" in properties:
+        from seiflow.properties.interstitial_migration.ground import IMAGES, interstitial_host
+        from seiflow.properties.segregation import refuse_near_images
 
-        interstitial_host(built.atoms, recipe, settings.interstitial_migration)
+        apart = settings.interstitial_migration
+        if isinstance(recipe, PhaseRecipe):
+            interstitial_host(built.atoms, recipe, apart)
+        else:
+            refuse_near_images(recipe.name, built.atoms, list(phases.values()), apart.image_distance, IMAGES)
     if "defects" in properties and isinstance(recipe, PhaseRecipe):
         from seiflow.properties.defects.defects import supercells
 

@@ -68,7 +68,9 @@ def add_jobs(commands: "Commands") -> None:
     for command in (vacancy, hop):
         command.add_argument("--head-start", type=Path, nargs="*", default=[], help="the same as a cheaper calculator found it")
     interstitial = _relaxed(
-        _job(commands, "interstitial-migration", "interstitial hops of a relaxed crystal, direct and by knock-off", _interstitial)
+        _job(
+            commands, "interstitial-migration", "interstitial hops of a relaxed structure, direct and by knock-off", _interstitial
+        )
     )
     interstitial.add_argument("--frames", type=Path, required=True, help="extended XYZ file to write: states, then hops")
     check = _job(commands, "barrier-check", "single points at the saddles of a cheaper calculator", _barrier_check)

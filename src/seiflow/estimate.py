@@ -109,6 +109,11 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
         return _Work(1, once * (2 if settings.boundary.thicker_by is not None else 1), len(atoms))
     if job.name == "elasticity":
         return _Work(1, 18 * STRAINED, len(atoms))
+    if job.name == "interstitial_migration":
+        asked = settings.interstitial_migration
+        filled = defect_supercell(atoms, species=mobile or "", image_distance=asked.image_distance)
+        hops = min(HOPS_PER_SITE * asked.sites, asked.most_hops)
+        return _Work(1, DEFECT * asked.sites + SUPERCELL["hop"] * hops, len(filled.atoms))
     cell = defect_supercell(atoms, species=mobile or "", image_distance=settings.segregation.image_distance)
     sites, added = len(cell.sites), settings.segregation.interstitials
     if job.name == "segregation":

@@ -35,6 +35,10 @@ class Calculation(BaseModel):
     settings: PropertySettings | None = Field(None, description="replaces the study's settings for this block")
 
 
+WITH_BOUNDARIES: frozenset[PropertyName] = frozenset(
+    {"relaxation", "elasticity", "boundary", "segregation", "migration", "interstitial_migration"}
+)
+
 PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
     "phase": frozenset(
         {
@@ -49,8 +53,8 @@ PROPERTIES: Mapping[str, frozenset[PropertyName]] = {
             "charged_defects",
         }
     ),
-    "grain_boundary": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
-    "interface": frozenset({"relaxation", "elasticity", "boundary", "segregation", "migration"}),
+    "grain_boundary": WITH_BOUNDARIES,
+    "interface": WITH_BOUNDARIES,
     "slab": frozenset({"relaxation", "boundary"}),
     "imported": frozenset({"relaxation", "elasticity"}),
 }

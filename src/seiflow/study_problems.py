@@ -160,12 +160,13 @@ class Checks:
         for name in ("migration", "barrier_check", "interstitial_migration"):
             if name in block.properties and recipe.kind == "phase" and None in mobile:
                 yield block.at("properties", f"{name} of {recipe.name}: its recipe names no mobile species")
-        for name in ("migration", "segregation"):
+        for name in ("migration", "interstitial_migration", "segregation"):
             if name in block.properties and recipe.ingredients and (len(mobile) > 1 or None in mobile):
                 yield block.at("properties", f"{name} in {recipe.name}: its phases name no common mobile species")
-        if "migration" in block.properties and isinstance(recipe, InterfaceRecipe) and recipe.vacuum_angstrom is not None:
-            text = f"migration in {recipe.name}: ions cannot pass its vacuum; take an interface without vacuum_angstrom"
-            yield block.at("properties", text)
+        for name in ("migration", "interstitial_migration"):
+            if name in block.properties and isinstance(recipe, InterfaceRecipe) and recipe.vacuum_angstrom is not None:
+                text = f"{name} in {recipe.name}: ions cannot pass its vacuum; take an interface without vacuum_angstrom"
+                yield block.at("properties", text)
 
     def _pair_problems(self, block: _Block, structure: StructureRecipe, calculator: CalculatorRecipe) -> Iterator[Problem]:
         """Find what a calculator cannot do for a structure."""

@@ -107,6 +107,7 @@ rule barrier_check:
 rule interstitial_migration:
     input:
         structure=PLAN.structure_file,
+        phases=PLAN.phase_files,
         calculator=PLAN.calculator_file,
         relaxed=f"{PAIR}/relaxed.extxyz",
     output:
@@ -127,8 +128,8 @@ rule interstitial_migration:
     message:
         "interstitial hops of {wildcards.structure} with {wildcards.calculator}"
     shell:
-        "seiflow interstitial-migration --structure {input.structure:q} --calculator {input.calculator:q} --processes {threads}"
-        " --settings {params.settings:q} --relaxed {input.relaxed:q} --frames {output.frames:q} --output {output.record:q}"
+        "seiflow interstitial-migration --structure {input.structure:q} --phases {input.phases:q} --calculator {input.calculator:q}"
+        " --processes {threads} --settings {params.settings:q} --relaxed {input.relaxed:q} --frames {output.frames:q} --output {output.record:q}"
         " --log {log:q}"
 
 

@@ -150,14 +150,21 @@ def paths(
 
 
 def interstitial_migration(task: Task, relaxed: Path, frames: Path) -> None:
-    """Record the interstitial hops of a relaxed crystal; ``frames`` holds the structures of states and hops."""
+    """Record the interstitial hops of a relaxed structure; ``frames`` holds the structures of states and hops."""
+    from seiflow.properties.interstitial_migration.ground import in_boundary, in_crystal
     from seiflow.properties.interstitial_migration.migration import interstitial_migration as compute
+    from seiflow.structures.recipes import PhaseRecipe
 
-    step = task.step(interstitial_migration, {"relaxed": relaxed}, task.settings.interstitial_migration, frames)
+    settings = task.settings.interstitial_migration
+    step = task.step(interstitial_migration, {"relaxed": relaxed}, settings, frames)
     if step.found():
         return
-    (phase,) = task.phases
-    result, structures = compute(read_structure(relaxed), phase, task.engine, task.settings.interstitial_migration)
+    atoms = read_structure(relaxed)
+    if isinstance(task.structure, PhaseRecipe):
+        ground = in_crystal(atoms, task.structure, settings)
+    else:
+        ground = in_boundary(atoms, task.structure.name, task.phases, mobile_species(task.phases), settings)
+    result, structures = compute(ground, task.engine, settings)
     write_structures(frames, structures)
     step.finish(result)
 

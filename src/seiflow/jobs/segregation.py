@@ -18,7 +18,7 @@ def sites(task: Task, relaxed: Path) -> None:
     step = task.step(sites, {"relaxed": relaxed}, settings)
     if not step.found():
         atoms, species = read_structure(relaxed), mobile_species(task.phases)
-        refuse_near_images(task.structure.name, atoms, task.phases, settings)
+        refuse_near_images(task.structure.name, atoms, task.phases, settings.image_distance)
         step.finish(compute(atoms, species, settings), evaluations=0)
 
 

@@ -124,14 +124,17 @@ def supercell_of(relaxed: "Atoms", species: str, settings: "SegregationSettings"
     return defect_supercell(relaxed, species=species, image_distance=settings.image_distance)
 
 
-def refuse_near_images(name: str, atoms: "Atoms", phases: "Sequence[PhaseRecipe]", settings: "SegregationSettings") -> None:
+def refuse_near_images(
+    name: str, atoms: "Atoms", phases: "Sequence[PhaseRecipe]", image_distance: float, setting: str = "segregation.image_distance"
+) -> None:
     """Refuse a supercell in which images of a vacancy or interstitial share neighbours.
 
     Args:
         name: Of the structure, for the message.
         atoms: The boundary or interface.
         phases: What it is made of; they name the mobile ion.
-        settings: Distance between images.
+        image_distance: Wanted between images, Å.
+        setting: What it is called in a study.
 
     Raises:
         InputError: saying how large a supercell has to be.
@@ -139,9 +142,9 @@ def refuse_near_images(name: str, atoms: "Atoms", phases: "Sequence[PhaseRecipe]
     species = phases[0].mobile
     if species is None:
         return
-    apart = supercell_of(atoms, species, settings).image_distance_angstrom
+    apart = defect_supercell(atoms, species=species, image_distance=image_distance).image_distance_angstrom
     contact = min(shortest_contacts(atoms, groups_of(phases)).values())
-    refuse_shared_neighbours(name, apart, contact, "segregation.image_distance")
+    refuse_shared_neighbours(name, apart, contact, setting)
 
 
 def sites(relaxed: "Atoms", species: str, settings: "SegregationSettings") -> Sites:

@@ -100,10 +100,14 @@ def site_interstitial(
     Raises:
         ConvergenceError: if the forces stayed above their tolerance.
     """
-    start = _with_ion(cell.atoms, site.species, site.position_angstrom)
-    if site.grain is not None:
-        start.arrays["grain"][-1] = site.grain
-    return _relaxed(start, SHAKE_ADDED, site.name, f"interstitial {site.name}", engine, settings)
+    return _relaxed(_added(cell, site), SHAKE_ADDED, site.name, f"interstitial {site.name}", engine, settings)
+
+
+def interstitial_start(cell: DefectSupercell, site: "InterstitialSite") -> "Atoms":
+    """Return a supercell with an ion added at a site, shaken off it; the added ion is the last atom."""
+    start = _added(cell, site)
+    start.rattle(SHAKE_ADDED, seed=0)
+    return start
 
 
 def bulk_vacancy(
@@ -163,6 +167,13 @@ def expansion_near(crystal: "Atoms", atoms: int, distance: float) -> tuple[int, 
         if apart >= distance:
             choices.append((max(off, NEARLY_AS_MANY), -round(apart, 3), round(float(np.linalg.norm(grown)), 3), (a, b, c)))
     return min(choices)[3]
+
+
+def _added(cell: DefectSupercell, site: "InterstitialSite") -> "Atoms":
+    start = _with_ion(cell.atoms, site.species, site.position_angstrom)
+    if site.grain is not None:
+        start.arrays["grain"][-1] = site.grain
+    return start
 
 
 def _with_ion(atoms: "Atoms", species: str, position: "ArrayLike") -> "Atoms":

@@ -10,6 +10,7 @@ from seiflow.records import write_text
 from seiflow.report.canvas import Drawing, inline
 from seiflow.report.collect import Case, Collected
 from seiflow.report.figures import draw
+from seiflow.report.interstitials import paths_of
 from seiflow.report.migration_quantities import intrinsic_in_words
 from seiflow.report.migration_views import AXES
 from seiflow.report.percolation import passable
@@ -143,7 +144,9 @@ def write_report(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html, axes=AXES)
+    environment.globals.update(
+        show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html, axes=AXES, paths_of=paths_of
+    )
     measured = fitness(collected, references)
     drawings = draw(collected, references) if drawings is None else drawings
     chapters = _chapters(collected, references, drawings, measured, portraits)

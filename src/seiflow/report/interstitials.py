@@ -2,25 +2,55 @@
 
 from collections.abc import Iterator
 
+from seiflow.report.migration_views import SETTLED
+from seiflow.report.quantity import Quantity
 from seiflow.report.views import InterstitialMigration
 
 HEADLINES = ("interstitial_percolation_3d_ev", "direct_percolation_3d_ev", "knock_off_percolation_3d_ev")
 """Keys of the barriers in three dimensions: over all hops, direct ones, knock-offs."""
 
+PATHS = {
+    "a": "interstitial_percolation_along_ev[a]",
+    "b": "interstitial_percolation_along_ev[b]",
+    "c": "interstitial_percolation_across_ev",
+}
+"""Keys of the barriers along and across boundaries, over all hops."""
 
-def numbers(record: InterstitialMigration | None) -> Iterator[tuple[str, float | None]]:
+
+def headlines(record: InterstitialMigration | None) -> tuple[str, ...]:
+    """Return the keys of the numbers that a reader looks for first."""
+    if record is None:
+        return ()
+    return tuple(PATHS.values()) if record.planar else HEADLINES
+
+
+def numbers(record: InterstitialMigration | None) -> Iterator[Quantity]:
     """Yield every number of a record with its key; none if there is no record."""
     if record is None:
         return
     for state in record.states:
-        yield f"interstitial_state_energy_ev[{state.state}]", state.energy_ev
+        yield Quantity(f"interstitial_state_energy_ev[{state.state}]", state.energy_ev)
+        if state.distance_angstrom is not None:
+            yield Quantity(f"interstitial_state_distance_angstrom[{state.state}]", state.distance_angstrom)
     for hop in record.hops:
         which = f"[{hop.hop} {hop.mechanism}]"
         if hop.barrier:
-            yield f"interstitial_barrier_forward_ev{which}", hop.barrier.barrier_forward_ev
-            yield f"interstitial_barrier_backward_ev{which}", hop.barrier.barrier_backward_ev
-        yield f"interstitial_hop_distance_angstrom{which}", hop.distance_angstrom
+            yield Quantity(f"interstitial_barrier_forward_ev{which}", hop.barrier.barrier_forward_ev)
+            yield Quantity(f"interstitial_barrier_backward_ev{which}", hop.barrier.barrier_backward_ev)
+        yield Quantity(f"interstitial_hop_distance_angstrom{which}", hop.distance_angstrom)
+    yield from paths_of(record) if record.planar else _bulk(record)
+
+
+def _bulk(record: InterstitialMigration) -> Iterator[Quantity]:
     for key, found in zip(HEADLINES, (record.all, record.direct, record.knock_off), strict=True):
         for axis, barrier in found.percolation_barrier_ev.items():
-            yield f"{key.replace('_3d', '')}[{axis}]", barrier
-        yield key, found.percolation_barrier_3d_ev
+            yield Quantity(f"{key.replace('_3d', '')}[{axis}]", barrier)
+        yield Quantity(key, found.percolation_barrier_3d_ev)
+
+
+def paths_of(record: InterstitialMigration) -> Iterator[Quantity]:
+    """Yield the barriers along and across boundaries, as ranges where they are not proved."""
+    for axis, key in PATHS.items():
+        barrier, least = record.all.percolation_barrier_ev[axis], record.all.least_possible_ev[axis]
+        settled = barrier is not None and least is not None and barrier <= least + SETTLED
+        yield Quantity(key, barrier, None if settled else least)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
-from seiflow.report.interstitials import HEADLINES, numbers
+from seiflow.report.interstitials import headlines, numbers
 from seiflow.report.migration_quantities import barrier_keys, migration_quantities
 from seiflow.report.planar_views import Boundary
 from seiflow.report.quantity import STIFFNESS_KEYS, Quantity
@@ -45,7 +45,7 @@ def quantities(case: Case) -> Iterator[Quantity]:
         yield from _phonons(case.phonons)
     yield from (Quantity(key, value) for key, value in (case.softness.numbers() if case.softness else ()))
     yield from migration_quantities(case)
-    yield from (Quantity(key, value) for key, value in numbers(case.interstitial_migration))
+    yield from numbers(case.interstitial_migration)
     if case.defects:
         yield from _defects(case.defects)
     yield from (Quantity(key, value) for key, value in (case.charged.numbers() if case.charged else ()))
@@ -208,7 +208,7 @@ def summary_keys(case: Case) -> list[str]:
         *_modulus_keys(case),
         *barrier_keys(case),
         *(f"single_point_barrier_ev[{hop.hop}]" for hop in (case.barrier_check.hops if case.barrier_check else ())),
-        *(HEADLINES if case.interstitial_migration else ()),
+        *headlines(case.interstitial_migration),
         *_defect_keys(case),
         *(case.charged.headlines() if case.charged else ()),
         *_phonon_keys(case),

@@ -212,6 +212,7 @@ class Percolation(BaseModel):
     percolation_barrier_1d_ev: float | None
     percolation_barrier_2d_ev: float | None
     percolation_barrier_3d_ev: float | None
+    least_possible_ev: dict[str, float | None]
     least_possible_3d_ev: float | None
 
 
@@ -223,6 +224,7 @@ class InterstitialState(BaseModel):
     state: str
     shares_a_site: bool
     energy_ev: float
+    distance_angstrom: float | None
 
 
 class InterstitialBarrier(BaseModel):
@@ -255,6 +257,7 @@ class InterstitialMigration(Record):
     """``interstitial_migration.json``."""
 
     image_distance_angstrom: float
+    longest_step_angstrom: float
     charge_state: str
     states: tuple[InterstitialState, ...]
     all: Percolation
@@ -262,6 +265,11 @@ class InterstitialMigration(Record):
     knock_off: Percolation
     hops: tuple[InterstitialHop, ...]
     not_computed: tuple[InterstitialHop, ...]
+
+    @property
+    def planar(self) -> bool:
+        """Whether it is that of a structure with boundaries."""
+        return any(state.distance_angstrom is not None for state in self.states)
 
 
 class Profile(BaseModel):

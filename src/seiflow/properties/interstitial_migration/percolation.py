@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seiflow.properties.interstitial_migration.network import DIRECT, KNOCK_OFF, SHARED, Hop, Network
-from seiflow.properties.migration.percolation import Edge, Thresholds, thresholds
+from seiflow.properties.migration.percolation import Edge, Thresholds, best_path, thresholds
 
 ALL = "all"
 
@@ -29,14 +29,16 @@ class Percolation:
     Attributes:
         percolation_barrier_ev: For each cell vector a, b, c: the saddle that a path with a net translation along it cannot avoid.
         percolation_barrier_1d_ev: The same for a path that is infinite in at least one dimension; 2d and 3d likewise.
-        least_possible_3d_ev: What the barrier in three dimensions could fall to at most if the hops that were looked at but
-            not computed had no saddle above their ends.
+        least_possible_ev: What each of these could fall to at most if the hops that were looked at but not computed had no
+            saddle above their ends.
+        least_possible_3d_ev: The same of the barrier in three dimensions.
     """
 
     percolation_barrier_ev: dict[str, float | None]
     percolation_barrier_1d_ev: float | None
     percolation_barrier_2d_ev: float | None
     percolation_barrier_3d_ev: float | None
+    least_possible_ev: dict[str, float | None]
     least_possible_3d_ev: float | None
 
 
@@ -52,14 +54,19 @@ def percolation(network: Network, name: str, saddles_ev: Mapping[str, float]) ->
     lowest = {hop.hop: floor(network, hop) for hop in network.hops}
     bound = levels(network, name, lowest | dict(saddles_ev))
     first, second, third = (_finite(level) for level in found.dimensions)
-    along = {axis: _finite(level) for axis, level in zip("abc", found.along, strict=True)}
-    return Percolation(along, first, second, third, _finite(bound.dimensions[2]))
+    along, least = ({axis: _finite(level) for axis, level in zip("abc", each.along, strict=True)} for each in (found, bound))
+    return Percolation(along, first, second, third, least, _finite(bound.dimensions[2]))
 
 
 def levels(network: Network, name: str, level_of: Mapping[str, float]) -> Thresholds:
     """Return the thresholds of a network made of the hops that have a level."""
+    return thresholds([place.number for place in network.places], [edge for _, edge in _edges(network, name, level_of)])
+
+
+def _edges(network: Network, name: str, level_of: Mapping[str, float]) -> list[tuple[str, Edge]]:
+    """Return the edges of the hops that have a level, with the hop's name, and those between places of one state, without."""
     edges = [
-        Edge(first, second, offset, level_of[hop.hop])
+        (hop.hop, Edge(first, second, offset, level_of[hop.hop]))
         for hop in network.hops
         if hop.hop in level_of and hop.mechanism in MECHANISMS[name]
         for first, second, offset in hop.bonds
@@ -67,16 +74,42 @@ def levels(network: Network, name: str, level_of: Mapping[str, float]) -> Thresh
     if name != DIRECT:
         zero = network.states[0].energy_ev
         edges += [
-            Edge(first, second, offset, network.states[network.places[first].state].energy_ev - zero)
+            ("", Edge(first, second, offset, network.states[network.places[first].state].energy_ev - zero))
             for first, second, offset in network.bridges
         ]
-    return thresholds([place.number for place in network.places], edges)
+    return edges
 
 
 def floor(network: Network, hop: Hop) -> float:
     """Return the energy that no saddle of a hop can lie below: that of its higher end, above the most stable state, eV."""
     ends = (network.places[number].state for number in (hop.initial, hop.final))
     return max(network.states[state].energy_ev for state in ends) - network.states[0].energy_ev
+
+
+def reach(network: Network, name: str, failed: Collection[str] = ()) -> float:
+    """Return the longest step (Å) that a path in as many dimensions as there is one cannot avoid; 0 if there is none."""
+    lengths = {hop.hop: hop.longest_step_angstrom for hop in network.hops if hop.hop not in failed}
+    return max((level for level in levels(network, name, lengths).dimensions if np.isfinite(level)), default=0.0)
+
+
+def deciding_hop(network: Network, saddles_ev: Mapping[str, float], failed: Collection[str]) -> Hop | None:
+    """Return a hop that can lower the barrier along a cell vector, None if there is none left.
+
+    The best path is looked for with all hops that were not computed at the energies of their ends, and hops that failed left out.
+    Of its hops that were not computed it is the one with the higher end, and of equal ones the one with the longest step.
+    """
+    known = {hop.hop: saddles_ev.get(hop.hop, floor(network, hop)) for hop in network.hops if hop.hop not in failed}
+    named = _edges(network, ALL, known)
+    edges = [edge for _, edge in named]
+    hops = {hop.hop: hop for hop in network.hops}
+    unknown = {number for number, (name, _) in enumerate(named) if name and name not in saddles_ev}
+    along = thresholds([place.number for place in network.places], edges).along
+    for axis, level in enumerate(along):
+        path = best_path(edges, axis, level, unknown) if np.isfinite(level) else ()
+        open_yet = {named[step.edge][0] for step in path if step.edge in unknown}
+        if open_yet:
+            return max((hops[name] for name in open_yet), key=lambda hop: (known[hop.hop], hop.longest_step_angstrom, hop.hop))
+    return None
 
 
 def next_hop(network: Network, saddles_ev: Mapping[str, float], failed: Collection[str], cutoff: float | None) -> Hop | None:
@@ -89,13 +122,12 @@ def next_hop(network: Network, saddles_ev: Mapping[str, float], failed: Collecti
     lengths = {hop.hop: hop.longest_step_angstrom for hop in network.hops if hop.hop not in failed}
     wanted: set[str] = set()
     for name in (DIRECT, KNOCK_OFF):
-        reach = max((level for level in levels(network, name, lengths).dimensions if np.isfinite(level)), default=0.0)
-        reach = reach if cutoff is None else cutoff
+        longest = reach(network, name, failed) if cutoff is None else cutoff
         barrier = levels(network, name, saddles_ev).dimensions[2]
         wanted |= {
             hop.hop
             for hop in network.hops
-            if hop.mechanism in MECHANISMS[name] and lengths.get(hop.hop, np.inf) <= reach and floor(network, hop) < barrier
+            if hop.mechanism in MECHANISMS[name] and lengths.get(hop.hop, np.inf) <= longest and floor(network, hop) < barrier
         }
     left = [hop for hop in network.hops if hop.hop in wanted and hop.hop not in saddles_ev]
     return min(left, key=lambda hop: hop.longest_step_angstrom, default=None)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.errors import ConvergenceError, PhysicsError
-from seiflow.properties.defects.arrangements import interstitial
-from seiflow.properties.defects.cells import defective, shaken
 from seiflow.properties.interstitial_migration.lattice import Configuration, Lattice
 from seiflow.properties.migration.descent import ARRIVED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ase import Atoms
+
     from seiflow.engine import Engine
-    from seiflow.properties.defects.host import Host
     from seiflow.settings import InterstitialMigrationSettings
 
 UNCHANGED = 0.25
@@ -50,29 +51,33 @@ class State:
 
 
 def find_states(
-    host: "Host", lattice: Lattice, engine: "Engine", settings: "InterstitialMigrationSettings"
+    starts: "Iterable[tuple[str, Atoms]]", lattice: Lattice, engine: "Engine", settings: "InterstitialMigrationSettings"
 ) -> tuple[tuple[State, ...], tuple[str, ...]]:
     """Return the stable interstitials, the lowest first, and what went wrong on the way to others.
+
+    Args:
+        starts: Structures with an ion added, the last atom, by the name of the site it starts at.
+        lattice: The supercell without it.
+        engine: Relaxes.
+        settings: Tolerances and limits.
 
     Raises:
         PhysicsError: if no site has room for the ion, or none relaxed.
     """
     found: list[State] = []
     failures: list[str] = []
-    for place in host.largest(lattice.mobile, settings.sites):
-        arrangement = interstitial(place)
-        start = shaken(host, defective(host, arrangement)[0], arrangement)
+    for site, start in starts:
         try:
-            relaxed = engine.relax(start, fmax=2 * settings.fmax, max_steps=settings.max_steps, label=place.site)
+            relaxed = engine.relax(start, fmax=2 * settings.fmax, max_steps=settings.max_steps, label=site)
         except ConvergenceError as error:
-            failures.append(f"{place.site} did not relax: {error}")
+            failures.append(f"{site} did not relax: {error}")
             continue
         configuration = lattice.configuration(relaxed)
         known = next((number for number, state in enumerate(found) if _is_one(lattice, configuration, state)), None)
         if known is None:
-            found.append(_refined(lattice, configuration, place.site, engine, settings))
+            found.append(_refined(lattice, configuration, site, engine, settings))
         else:
-            found[known] = _joined(found[known], place.site)
+            found[known] = _joined(found[known], site)
     if not found:
         reason = "; ".join(failures) or "no void has room for the ion"
         message = f"no stable interstitial {lattice.mobile} in {lattice.atoms.get_chemical_formula()}: {reason}"
