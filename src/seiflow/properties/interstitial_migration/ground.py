@@ -56,14 +56,18 @@ class Ground:
     cell: "Atoms"
 
     @property
+    def _planes(self) -> list[float]:
+        return [float(plane) for plane in self.cell.info.get("planes", [])]
+
+    @property
     def planar(self) -> bool:
         """Whether there are boundaries, along and across which paths lead."""
-        return bool(self.cell.info.get("planes"))
+        return len(self._planes) > 0
 
     def from_boundary(self, position: "NDArray[np.float64]") -> float | None:
         """Return the distance of a position from the nearest boundary, Å; None in a crystal."""
         place = np.linalg.solve(np.asarray(self.cell.cell).T, position) % 1.0
-        distances, _ = from_planes(self.cell, place[None], [float(plane) for plane in self.cell.info.get("planes", [])])
+        distances, _ = from_planes(self.cell, place[None], self._planes)
         return None if distances is None else float(distances[0])
 
 
