@@ -13,7 +13,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from seiflow.calculators.factory import make_calculator
+from seiflow.calculators.factory import make_calculator, making_problems
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, StudyError, UnconvergedDensityError
@@ -80,6 +80,57 @@ def test_setup_that_is_not_there_is_refused_with_those_that_are(waves: Calculato
         make_calculator(altered(waves, setups={"Li": "hard"}))
     with pytest.raises(CalculatorError, match=r"no setup F\.sc\.PBE; .*Leave F out"):
         make_calculator(altered(waves, setups={"F": "sc"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"functional": "PBA"},
+            r"functional: GPAW knows no 'PBA'; take .*LDA, PBE, RPBE, revPBE, or a name that GPAW or libxc has",
+        ),
+        ({"functional": ""}, r"functional: GPAW knows no ''; take "),
+        ({"functional": "PBEsol"}, r"functional: there are no setups for PBEsol; take .*LDA, PBE, "),
+        ({"basis": "dzq"}, r"basis: no atomic orbitals 'dzq'; there are dzp"),
+        ({"mixer": {"name": "pulay", "bet": 0.1}}, r"mixer: .*'bet'\. Its name is pulay, msr1, "),
+    ],
+)
+def test_mistakes_in_a_recipe_are_told_before_anything_is_computed(
+    waves: CalculatorRecipe, arguments: dict[str, object], said: str
+) -> None:
+    """A wrong name is refused with what is allowed, when the calculator is made and when a study is checked."""
+    wrong = altered(waves, **arguments)
+    with pytest.raises(CalculatorError, match=said):
+        make_calculator(wrong)
+    (problem,) = making_problems(wrong)
+    assert re.search(said, problem)
+    (problem,) = making_problems(altered(waves, [{"name": "another", "arguments": arguments}]))
+    assert problem.endswith("(remedy 'another')")
+
+
+def test_functionals_without_setups_of_their_own_take_those_of_gpaw(waves: CalculatorRecipe) -> None:
+    """A hybrid goes with the setups of PBE, that of lithium's 1s electrons among them; parts of orbitals go with the whole."""
+    assert list(making_problems(altered(waves, functional="HSE06", setups={"Li": "sc"}))) == []
+    assert list(making_problems(altered(waves, basis="szp(dzp)"))) == []
+
+
+@pytest.mark.parametrize(
+    ("atoms", "arguments", "said"),
+    [
+        (bulk("Np", "fcc", a=4.5), {}, r"no setup Np\.PBE among GPAW's files; Np has none \(arguments: functional, setups\)"),
+        (
+            bulk("LiF", "rocksalt", a=4.06),
+            {"basis": "dzp", "setups": {"Li": "sc"}},
+            r"no atomic orbitals Li\.sc\.dzp\.basis .*for Li there are Li\.dzp \(arguments: basis\)",
+        ),
+    ],
+)
+def test_missing_file_of_an_element_is_told_with_those_that_are_there(
+    waves: CalculatorRecipe, atoms: Atoms, arguments: dict[str, object], said: str
+) -> None:
+    """The environment variable that GPAW would have one set is not read here, and not mentioned."""
+    with pytest.raises(CalculatorError, match=said):
+        Engine(make_calculator(altered(waves, **arguments))).evaluate(atoms)
 
 
 @pytest.mark.parametrize("kind", ["waves", "orbitals"])

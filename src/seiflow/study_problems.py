@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seiflow.buildable import Sound
 from seiflow.calculators.environments import conda_problem
-from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem
+from seiflow.calculators.factory import charge_problem, charged_cells_problem, installation_problem, making_problems
 from seiflow.calculators.recipes import CalculatorRecipe, uncovered
 from seiflow.calculators.signatures import argument_problems
 from seiflow.calculators.trust import path_problems
@@ -130,8 +130,11 @@ class Checks:
         """Find what is not there of what a calculator needs, and arguments that it does not take."""
         problems = [installation_problem(calculator, conda=self.conda)]
         problems += [conda_problem(calculator, self.folders)] if self.conda else []
-        yield from filter(None, problems)
-        yield from argument_problems(calculator)
+        problems += argument_problems(calculator)
+        found = [problem for problem in problems if problem]
+        yield from found
+        if not found and not (self.conda and calculator.environment):
+            yield from making_problems(calculator)
 
     def _structure_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:
         """Find what is wrong with a structure, by building it too."""

@@ -23,6 +23,7 @@ from ase.units import GPa, Ha
 from seiflow.calculators.cp2k_input import Cp2kInput, Cp2kSettings, cp2k_input
 from seiflow.calculators.cp2k_shell import PROJECT, CP2KEndedError, ShellCalculator
 from seiflow.calculators.processes import told_last
+from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import CalculatorError, UnconvergedDensityError
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def cp2k(
         charge: Of the cell, e.
 
     Raises:
-        CalculatorError: if there is no such algorithm.
+        CalculatorError: if there is no such algorithm, or a number makes no sense.
     """
     if algorithm not in ALGORITHMS:
         message = f"no algorithm {algorithm!r}; take {' or '.join(ALGORITHMS)}"
@@ -227,6 +228,7 @@ def cp2k(
         mixing=mixing,
         charge=charge,
     )
+    refuse_senseless(settings)
     return Cp2kCalculator(command, settings)
 
 

@@ -32,6 +32,7 @@ from seiflow.calculators.espresso_input import EspressoSettings
 from seiflow.calculators.espresso_input import pseudopotentials as read
 from seiflow.calculators.espresso_output import at_zero_width, iterations, problem, words
 from seiflow.calculators.processes import TiedProgram, told_last
+from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def espresso(
 
     Raises:
         InputError: if a pseudopotential is missing, is none, or was made for another functional.
+        CalculatorError: if a number makes no sense.
     """
     first, *rest = shlex.split(command)
     found = shutil.which(first)
@@ -241,4 +243,5 @@ def espresso(
         charge=charge,
         restart_strain=restart_strain,
     )
+    refuse_senseless(settings)
     return EspressoCalculator(settings, socket=socket)

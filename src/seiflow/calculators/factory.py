@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,27 @@ def make_calculator(recipe: CalculatorRecipe, charge: int = 0, processes: int = 
     from seiflow.calculators.remedies import Persevering
 
     return Persevering(lambda remedy: _made(recipe, arguments | (remedy.arguments if remedy else {})), recipe.remedies)
+
+
+COMPUTE_LATER = frozenset(f"seiflow.calculators.{code}:{code}" for code in ("gpaw", "espresso", "cp2k", "vasp"))
+"""Factories that look at their arguments and start nothing: their calculators can be made only to see whether they can."""
+
+
+def making_problems(recipe: CalculatorRecipe) -> Iterator[str]:
+    """Yield what a callable refuses of the recipe's arguments, or of those of its remedies; nothing of one that may take long."""
+    if recipe.factory not in COMPUTE_LATER or interpreter(recipe):
+        return
+    try:
+        given = recipe.arguments | _machine_arguments(recipe, recipe.processes)
+        _made(recipe, given)
+    except SeiflowError as error:
+        yield str(error)
+        return
+    for remedy in recipe.remedies:
+        try:
+            _made(recipe, given | remedy.arguments)
+        except SeiflowError as error:
+            yield f"{error} (remedy {remedy.name!r})"
 
 
 _ready: dict[str, "Calculator"] = {}

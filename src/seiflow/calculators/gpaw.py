@@ -9,18 +9,25 @@ J. Phys. C 19, 2623 (1986).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import gpaw_data
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes, compare_atoms
-from gpaw import KohnShamConvergenceError, setup_paths
+from gpaw import KohnShamConvergenceError
 from gpaw.new.ase_interface import GPAW
 from gpaw.new.symmetry import SymmetryBrokenError
 
 from seiflow.calculators.electronic import ElectronicState
-from seiflow.errors import CalculatorError, UnconvergedDensityError
+from seiflow.calculators.gpaw_files import (
+    missing_file,
+    require_basis,
+    require_mixer,
+    require_setup,
+    setup_functional,
+    take_recorded_folders,
+)
+from seiflow.calculators.values import refuse_senseless
+from seiflow.errors import UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,9 +35,6 @@ if TYPE_CHECKING:
 
 CUTOFF_CHANGE = 0.03
 """By which part the cut-off is raised and lowered to see how the energy changes with it."""
-
-OWN_SETUPS = Path(__file__).parent / "setups"
-"""Setups made by GPAW's own generator, where ``gpaw_data`` has none of the kind."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
             message = f"{what}: the density did not become self-consistent in {self._settings.iterations} iterations"
             raise UnconvergedDensityError(message) from error
+        except FileNotFoundError as error:
+            raise missing_file(error) from error
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
         """Return the structure alone; without moments of its own it gets that of an odd electron, unless it is a metal."""
@@ -218,11 +224,16 @@ def gpaw(
         charge: Of the cell, e.
 
     Raises:
-        CalculatorError: if there is no such setup.
+        CalculatorError: if there is no such functional, setup or basis, or a number makes no sense.
     """
-    setup_paths[:] = [str(OWN_SETUPS), gpaw_data.datapath()]  # those whose digests are recorded, whatever the environment names
+    take_recorded_folders()
+    of_setups = setup_functional(functional)
     for symbol, name in (setups or {}).items():
-        _require_setup(symbol, name, functional)
+        require_setup(symbol, name, of_setups)
+    if basis is not None:
+        require_basis(basis)
+    if mixer:
+        require_mixer(mixer)
     settings = GpawSettings(
         functional=functional,
         cutoff_ev=cutoff_ev,
@@ -240,13 +251,5 @@ def gpaw(
         setups=setups or {},
         charge=charge,
     )
+    refuse_senseless(settings)
     return GpawCalculator(settings)
-
-
-def _require_setup(symbol: str, name: str, functional: str) -> None:
-    folders = [Path(folder) for folder in setup_paths]
-    if not any((folder / f"{symbol}.{name}.{functional}.gz").is_file() for folder in folders):
-        known = sorted(path.name.split(".")[1] for folder in folders for path in folder.glob(f"{symbol}.*.{functional}.gz"))
-        there = f"for {symbol} there is {', '.join(known)}" if known else f"there is none for {symbol}"
-        message = f"setups: no setup {symbol}.{name}.{functional}; {there}. Leave {symbol} out to have GPAW's own"
-        raise CalculatorError(message)

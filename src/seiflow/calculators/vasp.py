@@ -22,6 +22,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.vasp import Vasp
 
 from seiflow.calculators.processes import TiedProgram, told_last
+from seiflow.calculators.values import refuse_senseless
 from seiflow.calculators.vasp_input import Tag, VaspSettings
 from seiflow.errors import CalculatorError, UnconvergedDensityError
 
@@ -185,7 +186,7 @@ def vasp(
         charge: Of the cell, e.
 
     Raises:
-        CalculatorError: if VASP has no such functional, or the library is missing.
+        CalculatorError: if VASP has no such functional, the library is missing, or a number makes no sense.
     """
     if functional.lower() not in Vasp.xc_defaults:
         message = f"no functional {functional!r}; there are {FUNCTIONALS}"
@@ -214,6 +215,7 @@ def vasp(
         tags=tags or {},
         charge=charge,
     )
+    refuse_senseless(settings)
     return VaspCalculator(command, settings)
 
 
