@@ -266,6 +266,18 @@ def test_moments_become_kinds_and_a_multiplicity(
     assert set(described) == expected
 
 
+def test_moments_of_the_recipe_are_those_of_a_structure_without(make: Make) -> None:
+    """Moments by element give the input of the same moments by atom, and leave a structure with its own as it is."""
+    atoms = Atoms("H2Li", positions=np.eye(3), cell=[4, 4, 4], pbc=True)
+    both = {"basis": {"H": BASIS, "Li": "X"}, "potential": {"H": POTENTIAL, "Li": "Y"}}
+    by_element, plain = (make(moments=moments, **both).settings for moments in ({"Li": 1}, None))
+    told = atoms.copy()
+    told.set_initial_magnetic_moments([0, 0, 1])
+    assert cp2k_input(by_element, atoms) == cp2k_input(plain, told)
+    told.set_initial_magnetic_moments([1, 0, 0])
+    assert cp2k_input(by_element, told) == cp2k_input(plain, told)
+
+
 @pytest.mark.parametrize("settings", [{"iterations": 2, "outer": 2}, METAL | {"iterations": 2}])
 def test_unconverged_density_is_told(make: Make, settings: dict[str, object]) -> None:
     """CP2K goes on with a density that is not self-consistent; its energy never passes."""

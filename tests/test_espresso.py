@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -263,6 +264,23 @@ def test_initial_moments_are_heeded(make: Make) -> None:
         energies.append(calculator.results["energy"])
     assert calculator.processes == 2
     assert energies[1] < energies[0] - 1
+
+
+def test_moments_of_the_recipe_magnetise_nickel(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Face-centred nickel, told its moment by the recipe alone, keeps about it, below nickel without."""
+    nickel = Atoms("Ni", cell=bulk("Ni", "fcc", a=3.46).cell, pbc=True)
+    said: list[str] = []
+    monkeypatch.setattr("seiflow.calculators.espresso.iterations", lambda printed: said.append(printed) or 1)
+    file = {"pseudopotentials": {"Ni": "Ni.pbesol-n-kjpaw_psl.0.1.UPF"}, "cutoff_ev": 400, "density_cutoff_ev": 1600}
+    rest = {"kpoint_length": 6.0, "smearing_ev": 0.15, "density_tolerance_ev": 1e-4}
+    energies = []
+    for moments in ({}, {"Ni": 0.6}):
+        calculator = make(**file, **rest, moments=moments)
+        calculator.calculate(nickel, ["energy", "forces"])
+        energies.append(calculator.results["energy"])
+    assert "total magnetization" not in said[0]
+    assert energies[1] < energies[0] - 0.01
+    assert 0.3 < float(re.findall(r"total magnetization += +(\S+) Bohr", said[1])[-1]) < 1.3
 
 
 def test_other_versions_are_asked_as_the_protocol_has_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,21 @@ def test_magnetic_moments_are_heeded(waves: CalculatorRecipe) -> None:
     assert engine.evaluate(atom).energy < paired - 1.0
 
 
+def test_moments_of_the_recipe_magnetise_iron(waves: CalculatorRecipe) -> None:
+    """Body-centred iron, told its moment by the recipe alone, keeps one and lies far below iron without."""
+    iron = Atoms("Fe", cell=bulk("Fe", "bcc", a=2.83).cell, pbc=True)
+    coarse = altered(waves, cutoff_ev=250, kpoint_length=6.0, smearing_ev=0.1, density_tolerance=1e-3)
+    energies, found = [], []
+    for recipe in (coarse, altered(coarse, moments={"Fe": 2.3, "Ni": 0.6})):
+        calculator: Any = make_calculator(recipe)
+        calculator.calculate(iron, ["energy"])
+        energies.append(calculator.results["energy"])
+        found.append(calculator._solver.results.get("magmom", 0.0))  # noqa: SLF001 - studies do not ask for it
+    assert energies[1] < energies[0] - 0.2
+    assert found[0] == 0.0
+    assert 1.5 < found[1] < 3.5
+
+
 def test_dipole_layer_makes_a_polar_slab_independent_of_its_vacuum(waves: CalculatorRecipe) -> None:
     """Upright LiH molecules in a layer: with the correction 4 Å more vacuum change the energy by less than a third."""
     changes = []

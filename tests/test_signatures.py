@@ -71,3 +71,20 @@ def test_misspelt_argument_of_a_remedy_is_found() -> None:
     wrong = recipe.model_copy(update={"remedies": [Remedy(name="more", arguments={"iteration": 200})]})
     (problem,) = argument_problems(wrong)
     assert "espresso:espresso takes no argument 'iteration' (remedy 'more'); it takes cutoff_ev, " in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"elements": ["Ni"]}, []),
+        ({"elements": ["Ni"], "magnetic": False}, ["moments (arguments) are for a calculator that heeds them"]),
+        ({}, ["moments (arguments) of Ni, which its recipe does not list under elements"]),
+    ],
+)
+def test_moments_that_nobody_heeds_are_found(changes: dict[str, object], told: list[str]) -> None:
+    """Moments of elements that are not there, or of a calculator without, would change nothing."""
+    recipe = calculator_shelf().get("vasp-pbe")
+    arguments = recipe.arguments | {"moments": {"Ni": 0.6}}
+    found = list(argument_problems(recipe.model_copy(update={"arguments": arguments} | changes)))
+    assert len(found) == len(told)
+    assert all(other in one for one, other in zip(found, told, strict=True))

@@ -43,6 +43,19 @@ def test_senseless_number_is_refused(
         make_calculator(wrong(installed(code), **{name: value}))
 
 
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    ("moments", "said"),
+    [({"Nii": 0.6}, r"moments: 'Nii' is no chemical symbol"), ({"Ni": "up"}, r"moments: 'up' of Ni is no number")],
+)
+def test_senseless_moment_is_refused(
+    installed: Callable[[str], CalculatorRecipe], code: str, moments: dict[str, object], said: str
+) -> None:
+    """A misspelt element would be without its moment, silently."""
+    with pytest.raises(CalculatorError, match=said):
+        make_calculator(wrong(installed(code), moments=moments))
+
+
 @pytest.mark.parametrize(
     ("code", "name"),
     [

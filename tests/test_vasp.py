@@ -230,6 +230,17 @@ def test_charge_and_odd_electrons(
         assert sum(int(number) * float(moment) for number, moment in counts) == pytest.approx(1.0, abs=1e-3)
 
 
+def test_moments_of_the_recipe_reach_the_input(stand_in: StandIn) -> None:
+    """Each atom of an element gets its moment, the others none, in the order of VASP; a structure's own come first."""
+    evaluate(stand_in, lif(), moments={"F": 0.5, "O": 1.0})
+    assert stand_in.tags()["ISPIN"] == "2"
+    assert stand_in.tags()["MAGMOM"].split() == ["4*0.0000", "4*0.5000"]
+    own = lif()
+    own.set_initial_magnetic_moments([1.0] * 8)
+    evaluate(stand_in, own, moments={"F": 0.5})
+    assert stand_in.tags(2)["MAGMOM"].split() == ["8*1.0000"]
+
+
 def test_odd_metal_is_not_polarised_and_has_a_dense_mesh(stand_in: StandIn) -> None:
     """A cell of metals alone takes their mesh, and no moment for an odd electron."""
     metal = bulk("Li", "bcc", 3.44)

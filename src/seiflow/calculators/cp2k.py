@@ -22,6 +22,7 @@ from ase.units import GPa, Ha
 
 from seiflow.calculators.cp2k_input import Cp2kInput, Cp2kSettings, cp2k_input
 from seiflow.calculators.cp2k_shell import PROJECT, CP2KEndedError, ShellCalculator
+from seiflow.calculators.moments import Moments, checked
 from seiflow.calculators.processes import told_last
 from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import CalculatorError, UnconvergedDensityError
@@ -166,6 +167,7 @@ def cp2k(
     minimizer: str = "DIIS",
     preconditioner: str = "FULL_ALL",
     mixing: float = 0.4,
+    moments: Moments | None = None,
     charge: int = 0,
 ) -> Cp2kCalculator:
     """Return a CP2K calculator.
@@ -196,6 +198,8 @@ def cp2k(
         minimizer: Of the orbital transformation: ``DIIS``, ``CG`` or ``BROYDEN``.
         preconditioner: Of the orbital transformation, such as ``FULL_ALL``, or ``FULL_SINGLE_INVERSE`` for large cells.
         mixing: Part of the new density, where levels are found by diagonalisation.
+        moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
+            their own.
         charge: Of the cell, e.
 
     Raises:
@@ -226,6 +230,7 @@ def cp2k(
         minimizer=minimizer,
         preconditioner=preconditioner,
         mixing=mixing,
+        moments=checked(moments),
         charge=charge,
     )
     refuse_senseless(settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ase.units import kB
 
 from seiflow.calculators.kpoints import Mesh, mesh
+from seiflow.calculators.moments import Moments, with_moments
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Cp2kSettings:
     minimizer: str
     preconditioner: str
     mixing: float
+    moments: Moments
     charge: int
 
     def is_metal(self, atoms: "Atoms") -> bool:
@@ -90,6 +92,7 @@ def cp2k_input(settings: Cp2kSettings, atoms: "Atoms") -> Cp2kInput:
     Raises:
         CalculatorError: if the recipe names no basis or potential of an element.
     """
+    atoms = with_moments(atoms, settings.moments)
     kinds, moments = _kinds(atoms)
     multiplicity = _multiplicity(settings, atoms)
     parameters: dict[str, object] = {

@@ -31,6 +31,7 @@ from seiflow.calculators.espresso_driver import Driver, Results
 from seiflow.calculators.espresso_input import EspressoSettings
 from seiflow.calculators.espresso_input import pseudopotentials as read
 from seiflow.calculators.espresso_output import at_zero_width, iterations, problem, words
+from seiflow.calculators.moments import Moments, checked
 from seiflow.calculators.processes import TiedProgram, told_last
 from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import CalculatorError
@@ -188,6 +189,7 @@ def espresso(
     mixing_mode: str = "plain",
     iterations: int = 100,
     diagonalization: str = "david",
+    moments: Moments | None = None,
     charge: int = 0,
     socket: bool = True,
     restart_strain: float = 0.0,
@@ -213,6 +215,8 @@ def espresso(
         mixing_mode: plain, TF or local-TF.
         iterations: After so many a density is given up.
         diagonalization: david, cg, ppcg or paro.
+        moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
+            their own.
         charge: Of the cell, e.
         socket: Whether one pw.x serves many structures; else there is one for each.
         restart_strain: Largest element of the strain between the first cell of a pw.x and others it serves; see above.
@@ -240,6 +244,7 @@ def espresso(
         mixing_mode=mixing_mode,
         iterations=iterations,
         diagonalization=diagonalization,
+        moments=checked(moments),
         charge=charge,
         restart_strain=restart_strain,
     )

@@ -4,6 +4,7 @@ Sources: Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017), doi 10.1
 smeared metal, De Vita and Gillan, J. Phys.: Condens. Matter 3, 6225 (1991).
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from ase.units import Ry
 
 from seiflow.calculators.kpoints import Mesh, mesh
+from seiflow.calculators.moments import Moments, with_moments
 from seiflow.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class EspressoSettings:
     mixing_mode: str
     iterations: int
     diagonalization: str
+    moments: Moments
     charge: int
     restart_strain: float
 
@@ -80,7 +83,7 @@ class EspressoSettings:
         return self.metal_smearing_ev if self.is_metal(atoms) else self.smearing_ev
 
     def prepared(self, atoms: "Atoms") -> "Atoms":
-        """Return the structure alone, with moments: its own, or that of an odd electron unless it is a metal.
+        """Return the structure alone, with moments: its own, those of its elements, or that of an odd electron of no metal.
 
         Raises:
             CalculatorError: if an element has no pseudopotential, or a metal no smearing.
@@ -92,8 +95,7 @@ class EspressoSettings:
         if missing:
             message = f"no pseudopotential for {', '.join(missing)}; name the file in the recipe (arguments: pseudopotentials)"
             raise CalculatorError(message)
-        structure: Atoms = atoms.copy()
-        structure.set_constraint()
+        structure = with_moments(atoms, self.moments)
         if not structure.get_initial_magnetic_moments().any():
             moment = 1 / len(structure) if self._odd(structure) and not self.is_metal(structure) else 0.0
             structure.set_initial_magnetic_moments([moment] * len(structure))
@@ -150,7 +152,8 @@ class EspressoSettings:
         """Return what sets the total moment: an odd electron of an insulator is not to be shared between the spins."""
         moments = structure.get_initial_magnetic_moments()
         total = round(float(moments.sum()))
-        alone = total == 1 and len(set(moments.tolist())) == 1
+        of_recipe = any(map(self.moments.get, structure.symbols))
+        alone = math.isclose(moments.sum(), 1) and len(set(moments.tolist())) == 1 and not of_recipe
         return {"tot_magnetization": total} if moments.any() and (alone or not self.smearing(structure)) else {}
 
 

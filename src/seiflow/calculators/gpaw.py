@@ -26,6 +26,7 @@ from seiflow.calculators.gpaw_files import (
     setup_functional,
     take_recorded_folders,
 )
+from seiflow.calculators.moments import Moments, checked, with_moments
 from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import UnconvergedDensityError
 
@@ -55,6 +56,7 @@ class GpawSettings:
     mixer: Mapping[str, float | str] | None
     dipole: bool
     setups: Mapping[str, str]
+    moments: Moments
     charge: int
 
     def representation(self, cutoff_ev: float) -> dict[str, object]:
@@ -126,9 +128,8 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             raise missing_file(error) from error
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
-        """Return the structure alone; without moments of its own it gets that of an odd electron, unless it is a metal."""
-        structure: Atoms = atoms.copy()
-        structure.set_constraint()
+        """Return the structure alone, with moments: its own, those of its elements, or that of an odd electron of no metal."""
+        structure = with_moments(atoms, self._settings.moments)
         if structure.get_initial_magnetic_moments().any():
             return structure
         odd = (int(structure.numbers.sum()) - self._settings.charge) % 2
@@ -201,6 +202,7 @@ def gpaw(
     mixer: Mapping[str, float | str] | None = None,
     dipole: bool = False,
     setups: Mapping[str, str] | None = None,
+    moments: Moments | None = None,
     charge: int = 0,
 ) -> GpawCalculator:
     """Return a GPAW calculator with the setups of the package ``gpaw_data`` and those in the folder ``setups`` beside this file.
@@ -221,6 +223,8 @@ def gpaw(
         mixer: GPAW's parameters of mixing, such as ``{name: pulay, beta: 0.05, nmaxold: 5, weight: 50}``; None for its own.
         dipole: Whether a slab, not periodic along one cell vector, gets a layer of dipoles in its vacuum that undoes its field.
         setups: Name of the setup of an element that is not to have GPAW's default one, such as ``{Li: sc}``.
+        moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
+            their own.
         charge: Of the cell, e.
 
     Raises:
@@ -249,6 +253,7 @@ def gpaw(
         mixer=mixer,
         dipole=dipole,
         setups=setups or {},
+        moments=checked(moments),
         charge=charge,
     )
     refuse_senseless(settings)

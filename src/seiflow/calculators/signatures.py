@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seiflow.calculators.factory import find_module
-from seiflow.calculators.recipes import CalculatorRecipe
+from seiflow.calculators.recipes import CalculatorRecipe, uncovered
 
 Defined = ast.FunctionDef | ast.ClassDef
 
@@ -46,9 +46,22 @@ def argument_problems(recipe: CalculatorRecipe) -> Iterator[str]:
         given = {"charge"} if recipe.charge else set()
         for name in sorted((from_machine | given) - signature.names):
             yield f"{told} takes no argument {name!r}, which its recipe promises it (program, data or charge)"
+    yield from (f"{told}: {problem}" for problem in _moment_problems(recipe))
     missing = sorted(signature.needed - set(recipe.arguments) - from_machine)
     if missing:
         yield f"{told} needs {', '.join(missing)}; name them under arguments"
+
+
+def _moment_problems(recipe: CalculatorRecipe) -> Iterator[str]:
+    """Yield what is wrong with initial magnetic moments as the callables of this package take them."""
+    moments = recipe.arguments.get("moments")
+    if not isinstance(moments, dict) or not recipe.factory.startswith("seiflow.calculators."):
+        return
+    if not recipe.magnetic:
+        yield "moments (arguments) are for a calculator that heeds them; its recipe says magnetic: false"
+    others = uncovered(recipe, moments)
+    if others:
+        yield f"moments (arguments) of {', '.join(others)}, which its recipe does not list under elements"
 
 
 def _signature(factory: str) -> Signature | None:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, ClassVar
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.vasp import Vasp
 
+from seiflow.calculators.moments import Moments, checked
 from seiflow.calculators.processes import TiedProgram, told_last
 from seiflow.calculators.values import refuse_senseless
 from seiflow.calculators.vasp_input import Tag, VaspSettings
@@ -159,6 +160,7 @@ def vasp(
     real_space: bool = False,
     dipole: bool = False,
     tags: Mapping[str, Tag] | None = None,
+    moments: Moments | None = None,
     charge: int = 0,
 ) -> VaspCalculator:
     """Return a VASP calculator.
@@ -183,6 +185,8 @@ def vasp(
         real_space: Whether projectors are in real space (LREAL), which is faster in large cells and less exact.
         dipole: Whether a slab, not periodic along one cell vector, gets the correction that undoes its field (LDIPOL).
         tags: Further tags of the INCAR, such as ``{NCORE: 4, KPAR: 2}``.
+        moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
+            their own.
         charge: Of the cell, e.
 
     Raises:
@@ -213,6 +217,7 @@ def vasp(
         real_space=real_space,
         dipole=dipole,
         tags=tags or {},
+        moments=checked(moments),
         charge=charge,
     )
     refuse_senseless(settings)

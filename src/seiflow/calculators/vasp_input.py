@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.calculators.kpoints import Mesh, mesh
+from seiflow.calculators.moments import Moments, with_moments
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class VaspSettings:
     real_space: bool
     dipole: bool
     tags: Mapping[str, Tag]
+    moments: Moments
     charge: int
 
     def is_metal(self, atoms: "Atoms") -> bool:
@@ -69,9 +71,8 @@ class VaspSettings:
         return path
 
     def prepared(self, atoms: "Atoms") -> "Atoms":
-        """Return the structure as VASP takes it; without moments of its own it gets that of an odd electron, unless a metal."""
-        structure: Atoms = atoms.copy()
-        structure.set_constraint()
+        """Return the structure as VASP takes it, with moments: its own, of its elements, or of an odd electron of no metal."""
+        structure = with_moments(atoms, self.moments)
         structure.pbc = True
         odd = (int(structure.numbers.sum()) - self.charge) % 2
         if odd and not structure.get_initial_magnetic_moments().any() and not self.is_metal(structure):
