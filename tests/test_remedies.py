@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
@@ -72,6 +73,49 @@ def test_failure_names_what_was_tried() -> None:
     engine = Engine(make_calculator(recipe(LADDER[:1])))
     with pytest.raises(UnconvergedDensityError, match=r"with mixing 0\.3; tried: less mixing\. Look at the structure"):
         engine.evaluate(bulk("Cu"))
+
+
+class Choosy(EMT):  # type: ignore[misc] # the base class is untyped
+    """EMT that converges small cells only with much mixing, large ones only with little, and none of an odd number of atoms."""
+
+    def __init__(self, mixing: float) -> None:
+        """Measure nothing yet."""
+        super().__init__()
+        self._mixing = mixing
+        self.measured_once: dict[str, float] = {}
+
+    def calculate(self, atoms: Atoms, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - of the base class
+        if self._mixing != {2: 0.3, 4: 0.05}.get(len(atoms)):
+            message = f"the density did not converge with mixing {self._mixing}"
+            raise UnconvergedDensityError(message)
+        self.measured_once[str(len(atoms))] = self._mixing
+        super().calculate(atoms, *arguments, **keywords)
+
+
+def test_each_structure_gets_every_remedy() -> None:
+    """A remedy that an earlier structure went past is tried again, for one in between nothing helps, and all of it is told."""
+    choosy = recipe(LADDER).model_copy(update={"factory": "test_remedies:Choosy"})
+    engine = Engine(make_calculator(choosy))
+    large, small, odd = bulk("Cu", cubic=True), bulk("Cu") * (2, 1, 1), bulk("Cu") * (3, 1, 1)
+    note = "A density became self-consistent only with a remedy of the recipe: "
+    engine.evaluate(large)
+    assert engine.notes == (f"{note}very little mixing.",)
+    with pytest.raises(UnconvergedDensityError, match=r"mixing 0\.3; tried: very little mixing, less mixing\. Look"):
+        engine.evaluate(odd)
+    large.rattle(0.05, seed=1)
+    engine.evaluate(large)
+    engine.evaluate(small)
+    assert engine.notes == (f"{note}very little mixing.", f"{note}less mixing.")
+    with pytest.raises(UnconvergedDensityError, match=r"mixing 0\.05; tried: less mixing, very little mixing\. Look"):
+        engine.evaluate(odd)
+
+
+def test_what_was_measured_once_outlives_a_change_of_remedy() -> None:
+    """The calculator made with a remedy does not measure again what the one before it has."""
+    calculator: Any = make_calculator(recipe(LADDER).model_copy(update={"factory": "test_remedies:Choosy"}))
+    for atoms in (bulk("Cu", cubic=True), bulk("Cu") * (2, 1, 1)):
+        calculator.calculate(atoms, ["energy"])
+    assert calculator.measured_once == {"4": 0.05, "2": 0.3}
 
 
 def test_recipe_without_remedies_fails_at_once() -> None:

@@ -1,7 +1,8 @@
 """What is tried when a density does not become self-consistent: the remedies of the recipe, one after the other.
 
 A remedy changes how a density is sought (mixing, number of iterations, eigensolver), never what it is of: with other cut-offs,
-k-points or smearing the energies of one job would not belong together. The remedy that helped stays for the rest of the job.
+k-points or smearing the energies of one job would not belong together. The remedy that helped stays for the rest of the job; a
+structure for which it fails gets all the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         """Make the calculator as the recipe says."""
         super().__init__()
         self._make = make
-        self._left = list(remedies)
-        self._tried: list[str] = []
+        self._remedies = list(remedies)
+        self._stays: Remedy | None = None
         self._calculator = make(None)
         self.helped: list[str] = []
 
@@ -78,19 +79,37 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
             close()
 
     def _persevere(self, attempt: Callable[[], None]) -> None:
-        while True:
+        """Attempt something as it went last, then with each of the other remedies; what helps stays, else all is as before."""
+        try:
+            attempt()
+        except UnconvergedDensityError as error:
+            failure = error
+        else:
+            return
+        tried = [self._stays.name] if self._stays else []
+        for remedy in self._remedies:
+            if remedy == self._stays:
+                continue
+            tried.append(remedy.name)
+            self._take(remedy)
             try:
                 attempt()
             except UnconvergedDensityError as error:
-                if not self._left:
-                    told = f"; tried: {', '.join(self._tried)}" if self._tried else ""
-                    message = f"{error}{told}. Look at the structure, or give the recipe another remedy (remedies)."
-                    raise UnconvergedDensityError(message) from error
-                remedy = self._left.pop(0)
-                self._tried.append(remedy.name)
-                self.close()
-                self._calculator = self._make(remedy)
+                failure = error
             else:
-                if self._tried and self._tried[-1] not in self.helped:
-                    self.helped.append(self._tried[-1])
+                self._stays = remedy
+                if remedy.name not in self.helped:
+                    self.helped.append(remedy.name)
                 return
+        self._take(self._stays)
+        told = f"; tried: {', '.join(tried)}" if tried else ""
+        message = f"{failure}{told}. Look at the structure, or give the recipe another remedy (remedies)."
+        raise UnconvergedDensityError(message) from failure
+
+    def _take(self, remedy: Remedy | None) -> None:
+        """Make the calculator with a remedy, which knows what the one before has measured once."""
+        self.close()
+        known = self.measured_once
+        self._calculator = self._make(remedy)
+        if known and self.measured_once is not None:
+            self.measured_once.update(known)
