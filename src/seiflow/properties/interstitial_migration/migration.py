@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from seiflow.engine import Engine
     from seiflow.settings import InterstitialMigrationSettings
 
+SAME_STEP = 1e-3
+"""Å; steps of ions closer than this are equally long."""
+
 BEYOND_PERCOLATION = 1.1
 """How much longer than the network needs the steps of hops near a boundary may be, as for vacancies."""
+
+MOST_EVALUATIONS = 600
+"""For one hop near a boundary, as for vacancies by default."""
 
 
 def interstitial_migration(
@@ -46,11 +52,12 @@ def interstitial_migration(
     network = hop_network(ground.lattice, states, longest)
     _refuse_no_hop(ground.name, network, longest, settings.cutoff)
     if ground.planar:
-        longest = min(longest, settings.cutoff or BEYOND_PERCOLATION * reach(network, ALL))
-        network = replace(network, hops=tuple(hop for hop in network.hops if hop.longest_step_angstrom <= longest))
-        attempts = _attempts(network, engine, settings, deciding_hop)
+        needed = reach(network, ALL)
+        longest = min(longest, settings.cutoff or BEYOND_PERCOLATION * needed)
+        network = _up_to(longest, network)
+        attempts = _attempts(network, engine, settings, partial(_deciding, _up_to(needed, network)), MOST_EVALUATIONS)
     else:
-        attempts = _attempts(network, engine, settings, partial(next_hop, cutoff=settings.cutoff))
+        attempts = _attempts(network, engine, settings, partial(next_hop, cutoff=settings.cutoff), None)
     untried = [f"{name} was not tried (settings: interstitial_migration.sites)" for name in ground.left_out]
     return recorded(ground, network, attempts, longest, [*failures, *untried]), _frames(network, attempts)
 
@@ -73,10 +80,20 @@ Choice = Callable[[Network, Mapping[str, float], list[str]], Hop | None]
 """Which hop is computed next, of a network whose saddles (eV, by hop) and failed hops are given; None if none is wanted."""
 
 
+def _up_to(step: float, network: Network) -> Network:
+    """Return a network with the hops in which no ion goes farther than a step (Å) only."""
+    return replace(network, hops=tuple(hop for hop in network.hops if hop.longest_step_angstrom <= step + SAME_STEP))
+
+
+def _deciding(short: Network, network: Network, saddles_ev: Mapping[str, float], failed: list[str]) -> Hop | None:
+    """Return a hop that can lower a barrier, among the short ones as long as there is one."""
+    return deciding_hop(short, saddles_ev, failed) or deciding_hop(network, saddles_ev, failed)
+
+
 def _attempts(
-    network: Network, engine: "Engine", settings: "InterstitialMigrationSettings", choose: Choice
+    network: Network, engine: "Engine", settings: "InterstitialMigrationSettings", choose: Choice, most: int | None
 ) -> dict[str, Attempt]:
-    """Compute hops until none that is wanted is left.
+    """Compute hops until none that is wanted is left, each with so many evaluations at most.
 
     Bands, which cost most where a hop has no saddle of its own, are run only while no path in three dimensions is known.
     """
@@ -90,7 +107,9 @@ def _attempts(
         engine.report(f"{hop.hop}: {hop.mechanism}, {hop.distance_angstrom:.2f} Å")
         try:
             ends, only_way = hop_ends(network, hop), not np.isfinite(levels(network, ALL, saddles).dimensions[2])
-            barrier, frames = barrier_between(ends, hop.hop, hop.distance_angstrom, engine, settings, band=only_way)
+            barrier, frames = barrier_between(
+                ends, hop.hop, hop.distance_angstrom, engine, settings, band=only_way, most_evaluations=most
+            )
             refused = _unconverged(barrier, settings.band_fmax) or _other_way(network, hop, barrier, frames)
             attempts[hop.hop] = refused or (barrier, frames)
         except (PhysicsError, ConvergenceError, CalculatorError) as error:
