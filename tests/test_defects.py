@@ -130,7 +130,8 @@ def test_equal_input_gives_equal_records(crystal: Atoms, copper: Defects) -> Non
     """Nothing depends on chance, and a larger supercell changes nothing in the smaller one."""
     again = plain(defects(crystal, recipe("Cu"), Engine(EMT()), SMALL))
     first = plain(copper)
-    assert {**first, "larger": None} == again
+    own = [warning for warning in first["warnings"] if not warning.startswith("in a supercell with images")]
+    assert {**first, "larger": None, "warnings": own} == again
 
 
 def test_cell_too_small_for_its_images_is_refused(crystal: Atoms) -> None:

@@ -80,7 +80,7 @@ def test_library_without_the_folders_of_recipes_is_refused(tmp_path: Path) -> No
     """A recipe beside structures/ in place of in it would not be found: the message says where recipes are looked for."""
     study = {"library": [str(tmp_path)], "calculations": [METALS]}
     (told,) = problems(study)
-    assert "has neither structures/ nor calculators/" in told
+    assert "has no structures/, calculators/ or references/" in told
     (tmp_path / "calculators").mkdir()
     Study(study)
 

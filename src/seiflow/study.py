@@ -242,6 +242,6 @@ def _not_a_library(path: Path) -> str | None:
     """Return why a folder holds no recipes of the user's."""
     if not path.is_dir():
         return f"no folder {path}"
-    if not any((path / kind).is_dir() for kind in ("structures", "calculators")):
-        return f"{path} has neither structures/ nor calculators/, which are where recipes are looked for"
+    if not any((path / kind).is_dir() for kind in ("structures", "calculators", "references")):
+        return f"{path} has no structures/, calculators/ or references/, which are where recipes and references are looked for"
     return None

@@ -30,7 +30,7 @@ POSITIVE = frozenset(
 NOT_NEGATIVE = frozenset({"smearing_ev", "metal_smearing_ev", "restart_strain"})
 """Names of settings that may be zero too."""
 
-WHOLE = frozenset({"iterations", "outer", "charge"})
+WHOLE = frozenset({"iterations", "outer"})
 """Names of settings that count something."""
 
 
@@ -53,7 +53,7 @@ def _allowed(name: str) -> str:
         return f"{kind} above 0"
     if name in NOT_NEGATIVE:
         return f"{kind} of at least 0"
-    return kind if name in WHOLE else ""
+    return ""
 
 
 def _within(name: str, value: object) -> bool:
@@ -61,4 +61,4 @@ def _within(name: str, value: object) -> bool:
         return False
     if name in WHOLE and not isinstance(value, int):
         return False
-    return value > 0 if name in POSITIVE else value >= 0 or name in WHOLE
+    return value > 0 if name in POSITIVE else value >= 0
