@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from seiflow.buildable import Sound
@@ -126,8 +127,17 @@ class Checks:
         if not cheaper.stress and cheaper.starts_from is None:
             yield f"calculator {cheaper.name} gives no stress, so no cell would be relaxed; let it start from one that does"
 
-    def _faults(self, calculator: CalculatorRecipe) -> Iterator[str]:
-        """Find what is not there of what a calculator needs, and arguments that it does not take."""
+    def _faults(self, calculator: CalculatorRecipe) -> Sequence[str]:
+        """Return what is not there of what a calculator needs, and arguments that it does not take; looked for once."""
+        if calculator.name not in self._known_faults:
+            self._known_faults[calculator.name] = list(self._found_faults(calculator))
+        return self._known_faults[calculator.name]
+
+    @cached_property
+    def _known_faults(self) -> dict[str, list[str]]:
+        return {}
+
+    def _found_faults(self, calculator: CalculatorRecipe) -> Iterator[str]:
         problems = [installation_problem(calculator, conda=self.conda)]
         problems += [conda_problem(calculator, self.folders)] if self.conda else []
         problems += argument_problems(calculator)
