@@ -138,6 +138,7 @@ class Checks:
         return {}
 
     def _found_faults(self, calculator: CalculatorRecipe) -> Iterator[str]:
+        """Look for them."""
         problems = [installation_problem(calculator, conda=self.conda)]
         problems += [conda_problem(calculator, self.folders)] if self.conda else []
         problems += argument_problems(calculator)
