@@ -211,6 +211,7 @@ def test_boundaries_are_ordered_for_each_calculator() -> None:
     page = fitness_page(found, {})
     assert "| A | 0.500 J/m² | 0.100 J/m² |" in page
     assert page.count("Nothing published") == 1
+    assert "\nseiflow calculators test one two --markdown" in page
 
 
 def test_the_shipped_page_is_a_page_of_this_program(repository: Path) -> None:

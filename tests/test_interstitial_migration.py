@@ -75,7 +75,7 @@ def copper(relaxed: Atoms, recipe: PhaseRecipe) -> tuple[InterstitialMigration, 
 
 def per_place(network: Network, hop: Hop) -> float:
     """How many hops of a class leave one place."""
-    return 2 * len(hop.bonds) / len(network.places)
+    return 2 * len(hop.edges) / len(network.places)
 
 
 # Network
@@ -102,11 +102,11 @@ def test_bonds_join_places_at_the_distance_of_their_hop(octahedral: Network) -> 
     """Every bond of a class spans the same distance, and none is listed twice, in either direction."""
     cell = octahedral.lattice.atoms.cell.array
     for hop in octahedral.hops:
-        for first, last, offset in hop.bonds:
+        for first, last, offset in hop.edges:
             step = octahedral.places[last].position + np.array(offset) @ cell - octahedral.places[first].position
             assert np.linalg.norm(step) == pytest.approx(hop.distance_angstrom)
         if hop.mechanism == DIRECT:
-            assert not {(last, first, tuple(-np.array(offset))) for first, last, offset in hop.bonds} & set(hop.bonds)
+            assert not {(last, first, tuple(-np.array(offset))) for first, last, offset in hop.edges} & set(hop.edges)
 
 
 def test_percolation_of_the_octahedral_net_is_that_of_its_lowest_hop(octahedral: Network) -> None:

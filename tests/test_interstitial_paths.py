@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seiflow.engine import Engine
-from seiflow.errors import InputError
+from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.interstitial_migration.ground import in_boundary, in_crystal
 from seiflow.properties.interstitial_migration.lattice import Configuration, Lattice
 from seiflow.properties.interstitial_migration.migration import interstitial_migration
-from seiflow.properties.interstitial_migration.network import Network, hop_network
-from seiflow.properties.interstitial_migration.percolation import ALL, deciding_hop, floor, levels, percolation
+from seiflow.properties.interstitial_migration.network import Hop, Network, hop_network
+from seiflow.properties.interstitial_migration.percolation import ALL, bridges, floor, levels, percolation
 from seiflow.properties.interstitial_migration.record import InterstitialMigration
 from seiflow.properties.interstitial_migration.states import State
+from seiflow.properties.migration.search import Ways, search
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import InterstitialMigrationSettings
 from seiflow.shelves import phase_shelf
@@ -39,39 +40,85 @@ def network() -> Network:
     return hop_network(lattice, tuple(states), 2.7)
 
 
+@pytest.fixture(scope="module")
+def split() -> Network:
+    """Two ions at one site of a face-centred crystal."""
+    atoms = bulk("Cu", a=A, cubic=True)
+    lattice = Lattice(atoms, site_symmetry(atoms), "Cu", np.arange(len(atoms)))
+    shifted = np.zeros((len(atoms), 3))
+    shifted[0, 0] = 1.1
+    here = Configuration(shifted, np.array([-1.1, 0.0, 0.0]))
+    return hop_network(lattice, (State("state_1", ("interstitial_1",), 0.0, 0.0, here, lattice.shared_site(here)),), 2.6)
+
+
+LOST = "this hop cannot be computed"
+
+
+class Known:
+    """Costs that are known beforehand."""
+
+    def __init__(self, bounds: dict[str, float], true: dict[str, float], over: float, lost: set[str]) -> None:
+        """Take bounds and levels of hops; ways known are ``over`` higher; the hops ``lost`` cannot be computed."""
+        self.bounds, self.true, self.over, self.lost = bounds, true, over, lost
+
+    def bound(self, hop: Hop) -> float:
+        return self.bounds[hop.hop]
+
+    def ceiling(self, hop: Hop) -> float:
+        return self.true[hop.hop] + self.over
+
+    def level(self, hop: Hop) -> float:
+        if hop.hop in self.lost:
+            raise PhysicsError(LOST)
+        return self.true[hop.hop]
+
+
+def ways(network: Network) -> Ways[Hop]:
+    floors = {hop.hop: floor(network, hop) for hop in network.hops}
+    return Ways(network.hops, floors, 0.0, bridges(network))
+
+
+@pytest.mark.parametrize("which", ["network", "split"])
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
-def test_the_hops_that_decide_give_the_barriers_of_all(network: Network, data: st.DataObject) -> None:
-    """Whatever the saddles are, and whichever hops fail, the barriers are those of all hops, and the rest cannot lower them."""
-    true, failing = {}, set()
+def test_the_hops_that_decide_give_the_barriers_of_all(request: pytest.FixtureRequest, which: str, data: st.DataObject) -> None:
+    """Whatever saddles and bounds are, the barriers are those of all hops, proved unless a hop fails, which leaves a range."""
+    network: Network = request.getfixturevalue(which)
+    true, bounds, lost = {}, {}, set()
     for hop in network.hops:
-        true[hop.hop] = floor(network, hop) + data.draw(st.floats(0, 1), label=hop.hop)
+        rise = data.draw(st.floats(0, 1), label=hop.hop)
+        true[hop.hop] = floor(network, hop) + rise
+        bounds[hop.hop] = floor(network, hop) + rise * data.draw(st.floats(0, 1))
         if data.draw(st.integers(0, 4)) == 0:
-            failing.add(hop.hop)
-    found: dict[str, float] = {}
-    failed: list[str] = []
-    while (wanted := deciding_hop(network, found, failed)) is not None:
-        assert wanted.hop not in found
-        assert wanted.hop not in failed
-        if wanted.hop in failing:
-            failed.append(wanted.hop)
-        else:
-            found[wanted.hop] = true[wanted.hop]
-    possible = {name: level for name, level in true.items() if name not in failing}
-    assert levels(network, ALL, found).along == pytest.approx(levels(network, ALL, possible).along)
-    result = percolation(network, ALL, found)
-    for axis, barrier in result.percolation_barrier_ev.items():
-        least = result.least_possible_ev[axis]
-        assert barrier is None or (least is not None and least <= barrier + 1e-9)
-        if not failed:
-            assert barrier == pytest.approx(least)
+            lost.add(hop.hop)
+    found = search(ways(network), Known(bounds, true, data.draw(st.floats(0, 0.3)), lost))
+    barriers = levels(network, ALL, true).along
+    result = percolation(network, ALL, found.highest, found.least)
+    for route, barrier in zip(found.routes, barriers, strict=True):
+        assert result.percolation_barrier_ev[route.axis] == pytest.approx(route.barrier_ev)
+        assert result.least_possible_ev[route.axis] == pytest.approx(route.lower_bound_ev)
+        assert route.barrier_ev is not None
+        assert route.lower_bound_ev - 1e-9 <= barrier <= route.barrier_ev + 1e-9
+        assert route.proved or found.failed
 
 
 def test_hops_that_cannot_matter_are_left_out(network: Network) -> None:
-    """Where one class of hops is open already, those from the higher state are never asked for."""
-    within = [hop for hop in network.hops if network.places[hop.initial].state == network.places[hop.final].state == 0]
-    assert len(within) < len(network.hops)
-    assert deciding_hop(network, {hop.hop: 0.1 for hop in within}, ()) is None
+    """Where hops between the lower states cost less than the higher states, hops from those are never computed."""
+    low = [hop.hop for hop in network.hops if network.places[hop.initial].state == network.places[hop.final].state == 0]
+    assert len(low) < len(network.hops)
+    true = {hop.hop: 0.1 if hop.hop in low else 0.3 for hop in network.hops}
+    found = search(ways(network), Known({hop.hop: floor(network, hop) for hop in network.hops}, true, 1.0, set()))
+    assert set(found.levels) <= set(low)
+    assert all(route.proved and route.barrier_ev == pytest.approx(0.1) for route in found.routes)
+
+
+def test_shared_sites_are_left_by_either_ion(split: Network) -> None:
+    """Places of one shared site are joined at no cost but that of the state, so hops of one ion carry on by the other."""
+    true = {hop.hop: 0.4 for hop in split.hops}
+    found = search(ways(split), Known(dict(ways(split).floors), true, 1.0, set()))
+    assert split.bridges
+    assert all(route.proved and route.barrier_ev == pytest.approx(0.4) for route in found.routes)
+    assert not {name for name in found.levels if name not in true}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.larger import in_larger_supercell
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.percolation import Edge, best_path, thresholds
-from seiflow.properties.migration.planar import PlanarMigration, planar_migration, planar_network
+from seiflow.properties.migration.planar import PlanarMigration, planar_migration, planar_network, vacancy_ways
 from seiflow.properties.migration.planar_hops import ONE_STATE
 from seiflow.properties.migration.search import search
 from seiflow.properties.migration.states import Vacancy, hop_ends, relax_vacancy, vacancy_in
@@ -93,7 +93,7 @@ def test_search_finds_what_all_hops_together_give(
     """The barriers are those of the network with every hop computed, and are proved, however good the ceilings are."""
     network, energies, bounds, true = case
     wanted = along(network, energies, true)
-    found = search(network, energies, Known(bounds, true, over))
+    found = search(vacancy_ways(network, energies), Known(bounds, true, over))
     assert [route.barrier_ev for route in found.routes] == pytest.approx(wanted, abs=1e-12)
     assert all(route.proved for route in found.routes if route.barrier_ev is not None)
 
@@ -111,7 +111,7 @@ def test_estimates_that_contradict_each_other_end_the_search_with_a_range_that_h
         def ceiling(self, hop: Hop) -> float:
             return ways[hop.hop]
 
-    found = search(network, energies, Contradictory(bounds, true))
+    found = search(vacancy_ways(network, energies), Contradictory(bounds, true))
     best = {name: min(true[name], found.ceilings.get(name, np.inf)) for name in true}
     for route, wanted in zip(found.routes, along(network, energies, best), strict=True):
         if route.barrier_ev is not None and wanted is not None:
@@ -127,7 +127,7 @@ def test_range_of_an_unfinished_search_holds_the_truth(
     """After a few hops only, or none, the barrier lies between the bound and what computed hops and known ways give."""
     network, energies, bounds, true = case
     costs = Known(bounds, true, over)
-    found = search(network, energies, costs, lambda: costs.tried < most)
+    found = search(vacancy_ways(network, energies), costs, lambda: costs.tried < most)
     assert len(found.levels) <= most
     for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
         if wanted is not None:
@@ -143,7 +143,7 @@ def test_hop_that_fails_leaves_a_range_and_is_told(
     """A hop that cannot be computed is listed with its reason if it was needed, and the truth stays within the range."""
     network, energies, bounds, true = case
     name = f"h{lost % len(network.hops)}"
-    found = search(network, energies, Known(bounds, true, over, name))
+    found = search(vacancy_ways(network, energies), Known(bounds, true, over, name))
     assert [(failed.hop, failed.reason) for failed in found.failed] in ([], [(name, LOST)])
     for route, wanted in zip(found.routes, along(network, energies, true), strict=True):
         if wanted is not None:
@@ -406,7 +406,7 @@ def test_level_below_its_bound_is_kept_beside_it(
     """The bounds of hops that were computed are still known, so that one that does not hold can be told."""
     network, energies, bounds, true = case
     low = {name: level - 2 for name, level in true.items()}
-    found = search(network, energies, Known(bounds, low))
+    found = search(vacancy_ways(network, energies), Known(bounds, low))
     assert all(found.bounds[name] == bounds[name] and level == true[name] - 2 for name, level in found.levels.items())
 
 
@@ -419,7 +419,7 @@ def test_hop_that_some_path_shows_to_be_lower_is_not_computed() -> None:
     )
     network = Network("X", np.eye(3, dtype=int), 2, 9.0, 3.0, (Site("s0", 0, 2),), hops)
     costs = Known({"low": 0.1, "high": 0.4}, {"low": 0.2, "high": 0.5}, over=0.1)
-    found = search(network, {"s0": 0.0}, costs)
+    found = search(vacancy_ways(network, {"s0": 0.0}), costs)
     assert found.levels == {"high": 0.5}
     assert found.ceilings == pytest.approx({"low": 0.3})
     assert found.routes[0].barrier_ev == 0.5

@@ -16,7 +16,15 @@ from seiflow.jobs.task import write_structures
 from seiflow.properties.migration.migration import HopResult
 from seiflow.properties.migration.migration import migration as percolation_of
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
-from seiflow.properties.migration.planar import BulkBarrier, HopSummary, PlanarHop, PlanarMigration, SiteState, planar_network
+from seiflow.properties.migration.planar import (
+    BulkBarrier,
+    HopSummary,
+    PlanarHop,
+    PlanarMigration,
+    SiteState,
+    planar_network,
+    vacancy_ways,
+)
 from seiflow.properties.migration.routes import Found
 from seiflow.properties.migration.search import search
 from seiflow.records import write_record
@@ -88,7 +96,7 @@ def searched(most_hops: int | None) -> tuple[DefectSupercell, Network, Found, di
     return (
         cell,
         network,
-        search(network, energies, costs, lambda: most_hops is None or len(costs.tried) < most_hops),
+        search(vacancy_ways(network, energies), costs, lambda: most_hops is None or len(costs.tried) < most_hops),
         energies,
     )
 

@@ -113,7 +113,8 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
         asked = settings.interstitial_migration
         filled = defect_supercell(atoms, species=mobile or "", image_distance=asked.image_distance)
         hops = min(HOPS_PER_SITE * asked.sites, asked.most_hops)
-        return _Work(1, DEFECT * asked.sites + SUPERCELL["hop"] * hops, len(filled.atoms))
+        needed = SUPERCELL["hop"] * hops
+        return _Work(1, DEFECT * asked.sites + min(needed, asked.most_evaluations or needed), len(filled.atoms))
     cell = defect_supercell(atoms, species=mobile or "", image_distance=settings.segregation.image_distance)
     sites, added = len(cell.sites), settings.segregation.interstitials
     if job.name == "segregation":

@@ -90,8 +90,6 @@ class InterstitialMigrationSettings(MigrationSettings):
     image_distance: Apart = Field(8.0, description="smallest distance between two images of the defect, Å")
     larger_image_distance: None = Field(None, description="null: a larger supercell is for vacancies only")
     charge: Literal[0] = Field(0, description="0: charged cells are for vacancies only")
-    most_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
-    hop_evaluations: None = Field(None, description="null: the limit is for boundaries and interfaces only")
     cutoff: Positive | None = Field(
         None,
         description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "

@@ -88,7 +88,7 @@ def fitness_page(
     """
     measured = fitness(collected, references)
     calculators = list(dict.fromkeys(case.calculator for case in collected.cases))
-    parts = [HEAD, "## What each is trusted for", TRUST]
+    parts = [HEAD.format(names=" ".join(calculators)), "## What each is trusted for", TRUST]
     parts += ["\n".join(f"- {verdict(name, measured.get(name, {}))}" for name in calculators)]
     parts += ["## Mean ratios", RATIOS, _ratio_table(measured, calculators)]
     for structure in dict.fromkeys(case.structure for case in collected.cases if case.kind == "phase"):
@@ -168,12 +168,13 @@ HEAD = """\
 What each calculator computes of the same phases and boundaries, beside what is published. The page is written by
 
 ```bash
-seiflow calculators test --all --markdown docs/fitness.md
+seiflow calculators test {names} --markdown docs/fitness.md
 ```
 
-or `make fitness`, which runs a study for every calculator that is installed and quick, in `results-fitness/NAME`, and finds again
-what was computed before. `seiflow calculators test NAME` tests one, also one of your own. Published values have numbers (R024a),
-by which [references/](../references/README.md) tells their sources; *recalled* ones were quoted from memory."""
+which runs a study for each of these calculators in `results-fitness/NAME` and finds again what was computed before. With
+`make fitness` these are all that are installed and quick; with `seiflow calculators test NAME` it is one, also one of your own.
+Published values have numbers (R024a), by which [references/](../references/README.md) tells their sources; *recalled* ones were
+quoted from memory."""
 
 TRUST = """\
 Trusted: every ratio of computed to published values within 15 % of one, for lattice constants 2 %; the mean ratio and its range

@@ -49,7 +49,7 @@ class Hop:
         to_pushed_angstrom: From the initial place to the site of the lattice ion; zero without one.
         mechanism: See the head of this module.
         longest_step_angstrom: Of an ion, between its place and the next.
-        bonds: All of them, each in one direction.
+        edges: All of them, each in one direction.
         exchanging: Operations that exchange the two ends.
     """
 
@@ -61,13 +61,18 @@ class Hop:
     to_pushed_angstrom: "NDArray[np.float64]"
     mechanism: str
     longest_step_angstrom: float
-    bonds: tuple[Bond, ...]
+    edges: tuple[Bond, ...]
     exchanging: tuple[int, ...]
 
     @property
     def distance_angstrom(self) -> float:
         """How far the interstitial is carried."""
         return float(np.linalg.norm(self.vector_angstrom))
+
+    @property
+    def multiplicity(self) -> int:
+        """How many there are in the supercell, each counted in one direction."""
+        return len(self.edges)
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ def _classes(lattice: Lattice, places: tuple[Place, ...], moves: "NDArray[np.int
                 to_pushed_angstrom=step.to_site,
                 mechanism=mechanism,
                 longest_step_angstrom=step.length,
-                bonds=tuple(sorted((key[0], key[2], (key[6], key[7], key[8])) for key in bonds)),
+                edges=tuple(sorted((key[0], key[2], (key[6], key[7], key[8])) for key in bonds)),
                 exchanging=tuple(_exchanging(lattice, moves, step)),
             )
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seiflow.properties.interstitial_migration.network import DIRECT, KNOCK_OFF, SHARED, Hop, Network
-from seiflow.properties.migration.percolation import Edge, Thresholds, best_path, thresholds
+from seiflow.properties.migration.percolation import Edge, Thresholds, thresholds
 
 ALL = "all"
 
@@ -29,8 +29,8 @@ class Percolation:
     Attributes:
         percolation_barrier_ev: For each cell vector a, b, c: the saddle that a path with a net translation along it cannot avoid.
         percolation_barrier_1d_ev: The same for a path that is infinite in at least one dimension; 2d and 3d likewise.
-        least_possible_ev: What each of these could fall to at most if the hops that were looked at but not computed had no
-            saddle above their ends.
+        least_possible_ev: What each of these could fall to at most if the hops that were looked at but not computed cost no more
+            than what is known: the energies of their ends, or of a plane that the ion must cross.
         least_possible_3d_ev: The same of the barrier in three dimensions.
     """
 
@@ -42,17 +42,20 @@ class Percolation:
     least_possible_3d_ev: float | None
 
 
-def percolation(network: Network, name: str, saddles_ev: Mapping[str, float]) -> Percolation:
+def percolation(
+    network: Network, name: str, highest_ev: Mapping[str, float], least_ev: Mapping[str, float] | None = None
+) -> Percolation:
     """Return the percolation barriers of one network.
 
     Args:
         network: Places and hops.
         name: Of the network, one of ``MECHANISMS``.
-        saddles_ev: Energies of the saddles computed, by hop, above the most stable state.
+        highest_ev: What hops cost at most, by name, above the most stable state: the energies of the saddles computed.
+        least_ev: What they cost at least, likewise; by default the same. Of others it is what their ends cost.
     """
-    found = levels(network, name, saddles_ev)
-    lowest = {hop.hop: floor(network, hop) for hop in network.hops}
-    bound = levels(network, name, lowest | dict(saddles_ev))
+    found = levels(network, name, highest_ev)
+    ends = {hop.hop: floor(network, hop) for hop in network.hops}
+    bound = levels(network, name, ends | dict(highest_ev if least_ev is None else least_ev))
     first, second, third = (_finite(level) for level in found.dimensions)
     along, least = ({axis: _finite(level) for axis, level in zip("abc", each.along, strict=True)} for each in (found, bound))
     return Percolation(along, first, second, third, least, _finite(bound.dimensions[2]))
@@ -60,24 +63,24 @@ def percolation(network: Network, name: str, saddles_ev: Mapping[str, float]) ->
 
 def levels(network: Network, name: str, level_of: Mapping[str, float]) -> Thresholds:
     """Return the thresholds of a network made of the hops that have a level."""
-    return thresholds([place.number for place in network.places], [edge for _, edge in _edges(network, name, level_of)])
-
-
-def _edges(network: Network, name: str, level_of: Mapping[str, float]) -> list[tuple[str, Edge]]:
-    """Return the edges of the hops that have a level, with the hop's name, and those between places of one state, without."""
     edges = [
-        (hop.hop, Edge(first, second, offset, level_of[hop.hop]))
+        Edge(first, second, offset, level_of[hop.hop])
         for hop in network.hops
         if hop.hop in level_of and hop.mechanism in MECHANISMS[name]
-        for first, second, offset in hop.bonds
+        for first, second, offset in hop.edges
     ]
     if name != DIRECT:
-        zero = network.states[0].energy_ev
-        edges += [
-            ("", Edge(first, second, offset, network.states[network.places[first].state].energy_ev - zero))
-            for first, second, offset in network.bridges
-        ]
-    return edges
+        edges += bridges(network)
+    return thresholds([place.number for place in network.places], edges)
+
+
+def bridges(network: Network) -> list[Edge]:
+    """Return what joins the two places of each shared site, at the energy of its state above the most stable one."""
+    zero = network.states[0].energy_ev
+    return [
+        Edge(first, second, offset, network.states[network.places[first].state].energy_ev - zero)
+        for first, second, offset in network.bridges
+    ]
 
 
 def floor(network: Network, hop: Hop) -> float:
@@ -90,26 +93,6 @@ def reach(network: Network, name: str, failed: Collection[str] = ()) -> float:
     """Return the longest step (Å) that a path in as many dimensions as there is one cannot avoid; 0 if there is none."""
     lengths = {hop.hop: hop.longest_step_angstrom for hop in network.hops if hop.hop not in failed}
     return max((level for level in levels(network, name, lengths).dimensions if np.isfinite(level)), default=0.0)
-
-
-def deciding_hop(network: Network, saddles_ev: Mapping[str, float], failed: Collection[str]) -> Hop | None:
-    """Return a hop that can lower the barrier along a cell vector, None if there is none left.
-
-    The best path is looked for with all hops that were not computed at the energies of their ends, and hops that failed left out.
-    Of its hops that were not computed it is the one with the higher end, and of equal ones the one with the longest step.
-    """
-    known = {hop.hop: saddles_ev.get(hop.hop, floor(network, hop)) for hop in network.hops if hop.hop not in failed}
-    named = _edges(network, ALL, known)
-    edges = [edge for _, edge in named]
-    hops = {hop.hop: hop for hop in network.hops}
-    unknown = {number for number, (name, _) in enumerate(named) if name and name not in saddles_ev}
-    along = thresholds([place.number for place in network.places], edges).along
-    for axis, level in enumerate(along):
-        path = best_path(edges, axis, level, unknown) if np.isfinite(level) else ()
-        open_yet = {named[step.edge][0] for step in path if step.edge in unknown}
-        if open_yet:
-            return max((hops[name] for name in open_yet), key=lambda hop: (known[hop.hop], hop.longest_step_angstrom, hop.hop))
-    return None
 
 
 def next_hop(network: Network, saddles_ev: Mapping[str, float], failed: Collection[str], cutoff: float | None) -> Hop | None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.properties.defects.sets import NEUTRAL
-from seiflow.properties.interstitial_migration.network import Hop, Network
-from seiflow.properties.interstitial_migration.percolation import ALL, MECHANISMS, Percolation, percolation
+from seiflow.properties.interstitial_migration.network import DIRECT, KNOCK_OFF, Hop, Network
+from seiflow.properties.interstitial_migration.percolation import ALL, MECHANISMS, Percolation, floor, percolation
 from seiflow.properties.interstitial_migration.states import State
 from seiflow.properties.migration.hop import Barrier, Frames
-from seiflow.properties.migration.routes import SAME_LEVEL
 
 if TYPE_CHECKING:
     from seiflow.properties.interstitial_migration.ground import Ground
@@ -52,6 +51,9 @@ class HopSummary:
     Attributes:
         distance_angstrom: How far the interstitial is carried.
         longest_step_angstrom: Of an ion, between a place or lattice site and the next.
+        least_ev: What it costs at least, above the most stable interstitial: its level if that is known, or else that of its ends
+            or of a plane that the ion must cross.
+        highest_ev: What it costs at most, likewise; None if that is not known.
         barrier: With its proof; None if there is none.
         problem: Why there is none.
     """
@@ -64,6 +66,8 @@ class HopSummary:
     longest_step_angstrom: float
     multiplicity: int
     symmetric: bool
+    least_ev: float
+    highest_ev: float | None
     barrier: Barrier | None
     problem: str | None
 
@@ -99,6 +103,23 @@ Attempt = tuple[Barrier, Frames] | str
 """The barrier of a hop and its structures, or why there is none."""
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What became of the hops of a network.
+
+    Attributes:
+        attempts: At those that were computed, by name.
+        highest_ev: What hops cost at most, by name, above the most stable interstitial, where that is known.
+        least_ev: What hops cost at least, likewise, where more is known than the energies of their ends.
+        warnings: Of the search.
+    """
+
+    attempts: Mapping[str, Attempt]
+    highest_ev: Mapping[str, float]
+    least_ev: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+
 def saddle_levels(network: Network, attempts: Mapping[str, Attempt]) -> dict[str, float]:
     """Return the highest energies of the hops that have a barrier, above the most stable interstitial, eV, by name."""
     zero = network.states[0].energy_ev
@@ -106,20 +127,21 @@ def saddle_levels(network: Network, attempts: Mapping[str, Attempt]) -> dict[str
 
 
 def recorded(
-    ground: "Ground", network: Network, attempts: Mapping[str, Attempt], longest: float, warnings: list[str]
+    ground: "Ground", network: Network, computed: Computed, longest: float, warnings: list[str]
 ) -> InterstitialMigration:
     """Return what is recorded.
 
     Args:
         ground: What the ion was added to.
         network: States and hops.
-        attempts: What became of the hops computed, by name.
+        computed: What became of the hops.
         longest: Step of an ion in a hop that was looked at, Å.
         warnings: Of what came before.
     """
-    levels = saddle_levels(network, attempts)
-    found = {name: percolation(network, name, levels) for name in MECHANISMS}
-    summaries = [_summary(network, hop, attempts.get(hop.hop)) for hop in network.hops]
+    saddles = saddle_levels(network, computed.attempts)
+    highest = {ALL: computed.highest_ev, DIRECT: saddles, KNOCK_OFF: saddles}
+    found = {name: percolation(network, name, highest[name], computed.least_ev) for name in MECHANISMS}
+    summaries = [_summary(network, hop, computed) for hop in network.hops]
     everything, direct, knock_off = found.values()
     return InterstitialMigration(
         supercell=ground.expansion,
@@ -131,16 +153,16 @@ def recorded(
         all=everything,
         direct=direct,
         knock_off=knock_off,
-        hops=tuple(item for item in summaries if item.hop in attempts),
-        not_computed=tuple(item for item in summaries if item.hop not in attempts),
-        warnings=(*warnings, *_warnings(summaries), *(_ranges(everything) if ground.planar else _not_proved(found, summaries))),
+        hops=tuple(item for item in summaries if item.hop in computed.attempts),
+        not_computed=tuple(item for item in summaries if item.hop not in computed.attempts),
+        warnings=(*warnings, *_warnings(summaries), *(computed.warnings if ground.planar else _not_proved(found, summaries))),
     )
 
 
 def _warnings(hops: list[HopSummary]) -> Iterator[str]:
     for hop in hops:
         if hop.problem and hop.problem != NOT_COMPUTED:
-            yield f"{hop.hop} ({hop.mechanism}) failed: {hop.problem}"
+            yield f"{hop.hop} ({hop.mechanism}) has no barrier: {hop.problem}"
         if hop.barrier:
             yield from (f"{hop.hop}: {warning}" for warning in hop.barrier.warnings)
             if hop.barrier.intermediate_minima_ev:
@@ -161,20 +183,11 @@ def _not_proved(found: Mapping[str, Percolation], hops: list[HopSummary]) -> Ite
         yield f"{left} hops with longer steps were not computed (not_computed); lower barriers are not excluded"
 
 
-def _ranges(found: Percolation) -> Iterator[str]:
-    """Tell along which cell vectors of a structure with boundaries the barrier is not proved."""
-    for axis, barrier in found.percolation_barrier_ev.items():
-        least = found.least_possible_ev[axis]
-        if barrier is None:
-            yield f"Along {axis} no path is known" + ("." if least is None else f"; none is below {least:.3f} eV.")
-        elif least is not None and least < barrier - SAME_LEVEL:
-            yield f"Along {axis} the barrier is between {least:.3f} and {barrier:.3f} eV: some hops were not computed or failed."
-
-
 NOT_COMPUTED = "not computed"
 
 
-def _summary(network: Network, hop: Hop, attempt: Attempt | None) -> HopSummary:
+def _summary(network: Network, hop: Hop, computed: Computed) -> HopSummary:
+    attempt = computed.attempts.get(hop.hop)
     first, last = (network.states[network.places[number].state].state for number in (hop.initial, hop.final))
     return HopSummary(
         hop=hop.hop,
@@ -183,8 +196,10 @@ def _summary(network: Network, hop: Hop, attempt: Attempt | None) -> HopSummary:
         state_final=last,
         distance_angstrom=hop.distance_angstrom,
         longest_step_angstrom=hop.longest_step_angstrom,
-        multiplicity=len(hop.bonds),
+        multiplicity=hop.multiplicity,
         symmetric=bool(hop.exchanging),
+        least_ev=computed.least_ev.get(hop.hop, floor(network, hop)),
+        highest_ev=computed.highest_ev.get(hop.hop),
         barrier=attempt[0] if isinstance(attempt, tuple) else None,
         problem=NOT_COMPUTED if attempt is None else attempt if isinstance(attempt, str) else None,
     )

@@ -16,9 +16,9 @@ from seiflow.engine import Engine
 from seiflow.properties.migration.hop import Barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
-from seiflow.properties.migration.planar_hops import PlanarHops
-from seiflow.properties.migration.routes import Failed, Found, Route
-from seiflow.properties.migration.search import search
+from seiflow.properties.migration.planar_hops import VacancyHops
+from seiflow.properties.migration.routes import Failed, Found, Route, estimates_disproved, ranges
+from seiflow.properties.migration.search import Ways, search
 from seiflow.properties.migration.states import Vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 BEYOND_PERCOLATION = 1.1
 """How much longer than the network needs hops may be: the sites of a boundary are unequally far apart."""
-
-BOUND_TOLERANCE = 0.005
-"""eV; a hop found lower than its bound by more is told."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +151,12 @@ def planar_cutoff(atoms: "Atoms", species: str, settings: MigrationSettings) -> 
     return BEYOND_PERCOLATION * percolating_cutoff(atoms, species, None)
 
 
+def vacancy_ways(network: Network, energies: Mapping[str, float]) -> Ways[Hop]:
+    """Return the hops of a network between vacancies whose energies (eV, by site) are given."""
+    floors = {hop.hop: max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
+    return Ways(network.hops, floors, min(energies.values()))
+
+
 def planar_migration(
     cell: DefectSupercell,
     network: Network,
@@ -177,10 +180,10 @@ def planar_migration(
     Returns:
         The result, and structures: the perfect supercell, then initial, saddle, final of each hop computed.
     """
-    work = PlanarHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
+    work = VacancyHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
     most, before = settings.most_evaluations, engine.force_evaluations
-    found = search(network, energies, work, lambda: most is None or engine.force_evaluations - before < most)
+    found = search(vacancy_ways(network, energies), work, lambda: most is None or engine.force_evaluations - before < most)
     lowest = min(energies.values())
     states = tuple(
         SiteState(
@@ -232,22 +235,4 @@ def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
 
 def _warnings(found: Found) -> list[str]:
     told = [f"{failed.hop} could not be computed: {failed.reason}" for failed in found.failed]
-    told += [
-        f"{hop} costs {most - found.bounds[hop]:+.3f} eV against its bound: the bounds of this structure do not hold."
-        for hop, most in (*found.ceilings.items(), *found.levels.items())
-        if most < found.bounds[hop] - BOUND_TOLERANCE
-    ]
-    told += [
-        f"{hop}: the saddle found is {level - found.ceilings[hop]:.3f} eV above a path over it; there is a lower one."
-        for hop, level in found.levels.items()
-        if level > found.ceilings.get(hop, np.inf)
-    ]
-    for route in found.routes:
-        if route.barrier_ev is None:
-            told.append(f"Along {route.axis} no path is known; none is below {route.lower_bound_ev:.3f} eV.")
-        elif not route.proved:
-            told.append(
-                f"Along {route.axis} the barrier is between {route.lower_bound_ev:.3f} and {route.barrier_ev:.3f} eV: "
-                f"{len(found.bounded)} hops were not computed and {len(found.failed)} could not be."
-            )
-    return told
+    return [*told, *estimates_disproved(found), *ranges(found)]

@@ -15,13 +15,13 @@ what is said to be proved is so within them; one that is disproved gives way, an
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
-from seiflow.properties.migration.network import Hop, Network
-from seiflow.properties.migration.percolation import Edge, Step, best_path, thresholds
+from seiflow.properties.migration.percolation import Edge, Offset, Step, best_path, thresholds
 from seiflow.properties.migration.routes import SAME_LEVEL, Bounded, Failed, Found, Known, Passage, Route
 
 AXES = "abc"
@@ -34,34 +34,70 @@ The first is for paths through the structure that gave the bound, the second for
 """
 
 
-class Costs(Protocol):
+class Way(Protocol):
+    """A class of equivalent hops."""
+
+    @property
+    def hop(self) -> str:
+        """Its name."""
+
+    @property
+    def distance_angstrom(self) -> float:
+        """How far the ion is carried."""
+
+    @property
+    def edges(self) -> Sequence[tuple[int, int, Offset]]:
+        """All of them, each once, as (place, place, cell offset)."""
+
+
+H = TypeVar("H", bound=Way)
+H_contra = TypeVar("H_contra", bound=Way, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Ways(Generic[H]):
+    """All hops of a network, and what is known of them beforehand.
+
+    Attributes:
+        hops: One for each class.
+        floors: Energies of their higher ends, eV, by name.
+        lowest: Energy of the most stable state, eV.
+        bridges: Between two places of one state, open from its energy on.
+    """
+
+    hops: Sequence[H]
+    floors: Mapping[str, float]
+    lowest: float
+    bridges: Sequence[Edge] = ()
+
+
+class Costs(Protocol[H_contra]):
     """What hops cost, eV.
 
     A :class:`ConvergenceError`, :class:`CalculatorError` or :class:`PhysicsError` leaves a bound or a ceiling as it was;
     a hop that was to be computed is closed.
     """
 
-    def bound(self, hop: Hop) -> float:
+    def bound(self, hop: H_contra) -> float:
         """Return what no path over a hop can be below; sharper than its end energies."""
 
-    def ceiling(self, hop: Hop) -> float:
+    def ceiling(self, hop: H_contra) -> float:
         """Return the highest energy of some way over a hop, which its level is not above."""
 
-    def level(self, hop: Hop) -> float:
+    def level(self, hop: H_contra) -> float:
         """Return the highest energy of a hop."""
 
 
-def search(network: Network, energies: Mapping[str, float], costs: Costs, go_on: Callable[[], bool] = lambda: True) -> Found:
+def search(ways: Ways[H], costs: Costs[H], go_on: Callable[[], bool] = lambda: True) -> Found:
     """Compute the hops that decide the percolation barriers.
 
     Args:
-        network: All hops.
-        energies: Of the vacancy at each site, eV, by name.
+        ways: All hops.
         costs: Of single hops.
         go_on: Asked before anything is spent on a hop; once it says no, only ceilings of the best paths are still looked for, so
             that what is not settled is a range.
     """
-    known = _Levels(network, energies, costs)
+    known = _Levels(ways, costs)
     waiting = [True]
     while any(waiting):
         waiting = [go_on() and known.advance(axis) for axis in range(3)]
@@ -70,20 +106,25 @@ def search(network: Network, energies: Mapping[str, float], costs: Costs, go_on:
     return known.result()
 
 
-class _Levels:
+class _Levels(Generic[H]):
     """What is known of the hops so far."""
 
-    def __init__(self, network: Network, energies: Mapping[str, float], costs: Costs) -> None:
+    def __init__(self, ways: Ways[H], costs: Costs[H]) -> None:
         self._costs = costs
-        self._lowest = min(energies.values())
-        self._hops = {hop.hop: hop for hop in network.hops}
-        self._bounds = {hop.hop: max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
+        self._lowest = ways.lowest
+        self._hops = {hop.hop: hop for hop in ways.hops}
+        self._bounds = dict(ways.floors)
+        self._bridges = {f"bridge_{number}": edge.level for number, edge in enumerate(ways.bridges)}
+        self._names = (*self._hops, *self._bridges)
         self._sharp: dict[str, bool] = {}
         self._ceilings: dict[str, float] = {}
         self._looked: set[tuple[str, bool]] = set()
         self._computed: dict[str, float] = {}
         self._failed: dict[str, str] = {}
-        self._edges = [(hop.hop, *edge) for hop in network.hops for edge in hop.edges]
+        self._edges = [(hop.hop, *edge) for hop in ways.hops for edge in hop.edges]
+        self._edges += [
+            (name, edge.first, edge.second, edge.offset) for name, edge in zip(self._bridges, ways.bridges, strict=True)
+        ]
         self._sites = sorted({site for _, first, second, _ in self._edges for site in (first, second)})
 
     def advance(self, axis: int) -> bool:
@@ -103,11 +144,10 @@ class _Levels:
         """Look for ceilings of the hops of the best path along a cell vector that have none, to bound its level from above."""
         closed: set[str] = set()
         while True:
-            level = {
+            least = {
                 name: np.inf if name in closed else self._least(name) for name in self._hops if np.isinf(self._highest(name))
             }
-            edges = self._graph({name: level.get(name, self._highest(name)) for name in self._hops})
-            _, path = self._path(edges, axis)
+            _, path = self._path(self._graph({name: self._highest(name) for name in self._names} | least), axis)
             unknown = {name for step in path if np.isinf(self._highest(name := self._edges[step.edge][0]))}
             if not unknown:
                 return
@@ -115,20 +155,20 @@ class _Levels:
                 self._look_for_ceiling(self._hops[name])
             closed |= {name for name in unknown if np.isinf(self._highest(name))}
 
-    def _undecided(self, axis: int) -> tuple[float, list[Hop]]:
+    def _undecided(self, axis: int) -> tuple[float, list[H]]:
         """Return the level of the best path, and its hops that may be above it, the one that is probably highest first."""
         level, path = self._path(self._likely(), axis)
         names = {self._edges[step.edge][0] for step in path}
         hops = [self._hops[name] for name in names if self._highest(name) > level + SAME_LEVEL]
         return level, sorted(hops, key=lambda hop: (-self._bounds[hop.hop], -hop.distance_angstrom, hop.hop))
 
-    def _may_have_ceiling_below(self, hop: Hop, level: float) -> bool:
+    def _may_have_ceiling_below(self, hop: H, level: float) -> bool:
         """Tell whether the ceiling of a hop may be below a level and was not looked for with what is known now."""
         sharp = self._sharp.get(hop.hop, False)
         margin = WELL_BELOW if sharp else FAR_BELOW
         return (hop.hop, sharp) not in self._looked and self._bounds[hop.hop] < level - margin
 
-    def _sharpen(self, hop: Hop) -> None:
+    def _sharpen(self, hop: H) -> None:
         """Raise the bound of a hop."""
         try:
             self._bounds[hop.hop] = max(self._costs.bound(hop), self._bounds[hop.hop])
@@ -136,13 +176,13 @@ class _Levels:
         except (PhysicsError, ConvergenceError, CalculatorError):
             self._sharp[hop.hop] = False
 
-    def _look_for_ceiling(self, hop: Hop) -> None:
+    def _look_for_ceiling(self, hop: H) -> None:
         """Lower the ceiling of a hop."""
         self._looked.add((hop.hop, self._sharp.get(hop.hop, False)))
         with contextlib.suppress(PhysicsError, ConvergenceError, CalculatorError):
             self._ceilings[hop.hop] = min(self._costs.ceiling(hop), self._ceilings.get(hop.hop, np.inf))
 
-    def _compute(self, hop: Hop) -> None:
+    def _compute(self, hop: H) -> None:
         """Compute a hop; if that fails, its ceiling has to do."""
         try:
             self._computed[hop.hop] = self._costs.level(hop)
@@ -155,6 +195,8 @@ class _Levels:
             levels=self._computed,
             bounds=self._bounds,
             ceilings=self._ceilings,
+            least={name: self._least(name) for name in self._hops},
+            highest={name: most for name in self._hops if np.isfinite(most := self._highest(name))},
             routes=tuple(self._route(axis) for axis in range(3)),
             bounded=tuple(
                 Bounded(name, self._bounds[name] - self._lowest, self._sharp.get(name, False))
@@ -166,6 +208,8 @@ class _Levels:
 
     def _highest(self, name: str) -> float:
         """Return what a hop costs at most."""
+        if name in self._bridges:
+            return self._bridges[name]
         return min(self._computed.get(name, np.inf), self._ceilings.get(name, np.inf))
 
     def _least(self, name: str) -> float:
@@ -175,12 +219,14 @@ class _Levels:
 
     def _is_level(self, name: str) -> bool:
         """Tell whether a hop was computed and no lower way over it is known."""
+        if name in self._bridges:
+            return True
         return name in self._computed and self._computed[name] <= self._ceilings.get(name, np.inf)
 
     def _likely(self) -> list[Edge]:
         """Return the network in which the search goes on: hops at their least, those that were tried at their most."""
         tried = self._computed.keys() | self._failed.keys()
-        return self._graph({name: self._highest(name) if name in tried else self._least(name) for name in self._hops})
+        return self._graph({name: self._highest(name) if name in tried else self._least(name) for name in self._names})
 
     def _graph(self, levels: Mapping[str, float]) -> list[Edge]:
         return [Edge(first, second, offset, levels[name]) for name, first, second, offset in self._edges]
@@ -194,7 +240,7 @@ class _Levels:
         return level, best_path(edges, axis, level, open_yet)
 
     def _route(self, axis: int) -> Route:
-        at_most, at_least = (self._graph({name: known(name) for name in self._hops}) for known in (self._highest, self._least))
+        at_most, at_least = (self._graph({name: known(name) for name in self._names}) for known in (self._highest, self._least))
         upper, path = self._path(at_most, axis)
         lower, optimistic = self._path(at_least, axis)
         settled = bool(np.isfinite(upper))
