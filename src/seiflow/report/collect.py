@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from seiflow.errors import InputError
 from seiflow.records import canonical, read_record
 from seiflow.report.charged_view import ChargedDefects
+from seiflow.report.interstitial_view import InterstitialMigration
 from seiflow.report.migration_views import BarrierCheck, HopNetwork, PlanarMigration
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
 from seiflow.report.softness_view import Softness
-from seiflow.report.views import Band, Defects, Elasticity, Hop, InterstitialMigration, Migration, Phonons, Record, Relaxation
+from seiflow.report.views import Band, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
 
 KNOWN = frozenset(
     {

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from seiflow.report.interstitial_view import InterstitialMigration
 from seiflow.report.migration_views import SETTLED
 from seiflow.report.quantity import Quantity
-from seiflow.report.views import InterstitialMigration
 
 HEADLINES = ("interstitial_percolation_3d_ev", "direct_percolation_3d_ev", "knock_off_percolation_3d_ev")
 """Keys of the barriers in three dimensions: over all hops, direct ones, knock-offs."""
