@@ -172,7 +172,7 @@ def test_recipe_becomes_files_of_vasp(stand_in: StandIn, recipe: CalculatorRecip
     make_calculator(recipe).calculate(atoms, ["energy", "forces"])
     tags = stand_in.tags()
     numbers = {
-        "ENCUT": 520.0,
+        "ENCUT": 650.0,
         "SIGMA": 0.05,
         "EDIFF": 1e-6,
         "ISMEAR": 0,

@@ -134,10 +134,11 @@ def _check(options: argparse.Namespace) -> None:
     from seiflow.estimate import estimate
     from seiflow.provenance.folder import require_writable
     from seiflow.study import Study
+    from seiflow.study_remarks import remarks
 
     study = Study.read(options.study)
     require_writable(Path(study.config.results))
-    print(f"{options.study}: no mistakes\n{estimate(study)}")
+    print("\n".join([f"{options.study}: no mistakes", *(f"note: {text}" for text in remarks(study)), str(estimate(study))]))
     runs = what_runs(study.sourced_calculators, study.folders)
     if runs:
         print(runs)

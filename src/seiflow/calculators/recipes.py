@@ -131,6 +131,13 @@ class CalculatorRecipe(Recipe):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _processes_are_those_of_a_program(self) -> Self:
+        if self.processes > 1 and self.program is None:
+            message = f"processes: {self.processes} needs program: only a program that is started can have several MPI processes"
+            raise ValueError(message)
+        return self
+
 
 def calculator_shelf(folders: Sequence[Path] = ()) -> Shelf[CalculatorRecipe]:
     """Return the calculators of the user's folders and of the package."""
