@@ -1,5 +1,8 @@
 """Interstitial hops along and across boundaries: the search for those that decide, and a crystal taken for a boundary."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -13,10 +16,12 @@ from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.interstitial_migration.ground import in_boundary, in_crystal
 from seiflow.properties.interstitial_migration.lattice import Configuration, Lattice
 from seiflow.properties.interstitial_migration.migration import interstitial_migration
-from seiflow.properties.interstitial_migration.network import Hop, Network, hop_network
+from seiflow.properties.interstitial_migration.network import DIRECT, Hop, Network, hop_network
 from seiflow.properties.interstitial_migration.percolation import ALL, bridges, floor, levels, percolation
+from seiflow.properties.interstitial_migration.planar import AddedIonHops, deciding_hops
 from seiflow.properties.interstitial_migration.record import InterstitialMigration
 from seiflow.properties.interstitial_migration.states import State
+from seiflow.properties.migration.planar_hops import DOWNHILL
 from seiflow.properties.migration.search import Ways, search
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import InterstitialMigrationSettings
@@ -52,6 +57,9 @@ def split() -> Network:
 
 
 LOST = "this hop cannot be computed"
+
+BOTTOM = -5.0
+"""eV; of the most stable state where hops are made up."""
 
 
 class Known:
@@ -113,12 +121,81 @@ def test_hops_that_cannot_matter_are_left_out(network: Network) -> None:
 
 
 def test_shared_sites_are_left_by_either_ion(split: Network) -> None:
-    """Places of one shared site are joined at no cost but that of the state, so hops of one ion carry on by the other."""
-    true = {hop.hop: 0.4 for hop in split.hops}
-    found = search(ways(split), Known(dict(ways(split).floors), true, 1.0, set()))
-    assert split.bridges
-    assert all(route.proved and route.barrier_ev == pytest.approx(0.4) for route in found.routes)
-    assert not {name for name in found.levels if name not in true}
+    """Places of one shared site are joined at no cost but that of the state: the best path needs that, and is worse without."""
+    alone = {hop.hop: levels(split, DIRECT, {hop.hop: 0.4}).along for hop in split.hops}
+    joined = {hop.hop: levels(split, ALL, {hop.hop: 0.4}).along for hop in split.hops}
+    needing = next(name for name in alone if np.isinf(alone[name]).all() and np.isfinite(joined[name]).all())
+    true = {hop.hop: 0.4 if hop.hop == needing else 0.9 for hop in split.hops}
+    costs = Known(dict(ways(split).floors), true, 1.0, set())
+    with_bridges, without = search(ways(split), costs), search(replace(ways(split), bridges=()), costs)
+    assert [route.barrier_ev for route in with_bridges.routes] == pytest.approx([0.4] * 3)
+    assert [route.barrier_ev for route in without.routes] == pytest.approx([0.9] * 3)
+    assert all(route.proved for route in with_bridges.routes)
+    assert needing in with_bridges.levels
+
+
+class Made(AddedIonHops):
+    """Hops whose levels rise with their number above the most stable state, at -5 eV; some have none, or lead another way."""
+
+    failing: ClassVar[set[str]] = set()
+    elsewhere: ClassVar[set[str]] = set()
+
+    def bound(self, hop: Hop) -> float:  # noqa: ARG002 - nothing is known
+        return BOTTOM
+
+    def ceiling(self, hop: Hop) -> float:
+        raise PhysicsError(hop.hop)
+
+    def level(self, hop: Hop) -> float:
+        self.begun.add(hop.hop)
+        if hop.hop in self.failing:
+            raise PhysicsError(LOST)
+        level = BOTTOM + 0.3 + 0.1 * int(hop.hop.removeprefix("hop_"))
+        self._add(hop, DOWNHILL, level - BOTTOM, level - BOTTOM)
+        if hop.hop in self.elsewhere:
+            self.other_ways[hop.hop] = "a chain of knock-offs"
+        return level
+
+
+@pytest.fixture
+def deep(network: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The states at their energies in cells, hops made up."""
+    monkeypatch.setattr("seiflow.properties.interstitial_migration.planar.AddedIonHops", Made)
+    monkeypatch.setattr(Made, "failing", set())
+    monkeypatch.setattr(Made, "elsewhere", set())
+    return replace(network, states=tuple(replace(state, energy_ev=state.energy_ev + BOTTOM) for state in network.states))
+
+
+def test_levels_count_from_the_most_stable_state(deep: Network) -> None:
+    """The first class of hops decides at 0.4 eV, whatever the energy of the cell."""
+    computed = deciding_hops(deep, Engine(EMT()), SETTINGS)
+    assert percolation(deep, ALL, computed.highest_ev, computed.least_ev).percolation_barrier_3d_ev == pytest.approx(0.4)
+    assert computed.levels_ev == computed.highest_ev
+    assert set(computed.attempts) == set(computed.levels_ev)
+    assert not computed.warnings
+
+
+def test_hops_that_fail_count_among_the_most_hops(deep: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hop for whose saddle was looked in vain has cost as much as one that was found."""
+    monkeypatch.setattr(Made, "failing", {hop.hop for hop in deep.hops})
+    computed = deciding_hops(deep, Engine(EMT()), SETTINGS.model_copy(update={"most_hops": 2}))
+    assert list(computed.attempts.values()) == [LOST, LOST]
+    assert [text.split(";")[0] for text in computed.warnings] == [f"Along {axis} no path is known" for axis in "abc"]
+
+
+def test_way_other_than_the_hop_counts_for_all_hops_only(deep: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A direct hop that is a chain of knock-offs has a level, but no barrier of its own."""
+    monkeypatch.setattr(Made, "elsewhere", {"hop_1"})
+    computed = deciding_hops(deep, Engine(EMT()), SETTINGS)
+    assert computed.highest_ev["hop_1"] == pytest.approx(0.4)
+    assert "hop_1" not in computed.levels_ev
+    assert computed.attempts["hop_1"] == "a chain of knock-offs"
+
+
+def test_hops_that_form_no_path_are_told(deep: Network) -> None:
+    """Without hops no bound is told, for there is none."""
+    computed = deciding_hops(replace(deep, hops=()), Engine(EMT()), SETTINGS)
+    assert computed.warnings == tuple(f"Along {axis} the hops form no path, whatever they cost." for axis in "abc")
 
 
 @pytest.fixture(scope="module")

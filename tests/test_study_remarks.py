@@ -43,7 +43,7 @@ def test_magnetic_element_without_moment_is_told(tmp_path: Path, capsys: pytest.
     main(["check", str(study(tmp_path, None))])
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert len(told) == 1
-    assert told[0].startswith("note: Ni with spins will not be magnetic")
+    assert told[0].startswith("note: Ni of Ni begins without a magnetic moment: the recipe of spins names none")
     assert "moments: {Ni: NUMBER}" in told[0]
 
 
@@ -53,7 +53,10 @@ def test_element_with_moment_is_not(tmp_path: Path) -> None:
 
 def test_names_of_the_machine_that_no_recipe_has_are_told(tmp_path: Path) -> None:
     """A misspelt program is named with those that recipes know; right ones are not."""
-    machine = {"programs": {"pw": "srun pw.x", "vasp_std": "srun vasp_std"}, "folders": {"espreso": "/pseudo"}}
+    machine = {
+        "programs": {"pw": "srun pw.x", "vasp_std": "srun vasp_std"},
+        "folders": {"espreso": "/pseudo", "vasp": "/potcars"},
+    }
     told = remarks(Study.read(study(tmp_path, {"Ni": 0.6}, machine)))
     assert [text.split(";")[0] for text in told] == [
         "machine file, programs: no calculator recipe names pw",

@@ -113,7 +113,7 @@ def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:
         asked = settings.interstitial_migration
         filled = defect_supercell(atoms, species=mobile or "", image_distance=asked.image_distance)
         hops = min(HOPS_PER_SITE * asked.sites, asked.most_hops)
-        needed = SUPERCELL["hop"] * hops
+        needed = (SUPERCELL["hop"] + BOUND * BOUNDS_PER_SITE) * hops
         return _Work(1, DEFECT * asked.sites + min(needed, asked.most_evaluations or needed), len(filled.atoms))
     cell = defect_supercell(atoms, species=mobile or "", image_distance=settings.segregation.image_distance)
     sites, added = len(cell.sites), settings.segregation.interstitials

@@ -93,13 +93,13 @@ class InterstitialMigrationSettings(MigrationSettings):
     cutoff: Positive | None = Field(
         None,
         description="longest step of an ion in a hop, Å; null takes for each mechanism the shortest one whose network percolates "
-        "in three dimensions",
+        "in three dimensions, in a boundary or interface a tenth more than all mechanisms together need",
     )
     fmax: Positive = Field(0.01, description="largest force on an atom of a relaxed interstitial or saddle, eV/Å")
     sites: int = Field(8, ge=1, description="interstitial sites that are relaxed, those with the largest radius first")
     longest_step: Positive = Field(6.0, description="no ion goes farther than this in a hop that is looked at, Å")
     most_hops: int = Field(
-        24, ge=1, description="distinct hops computed at most; those that are left out are listed in the record"
+        24, ge=1, description="distinct hops whose saddles are looked for, at most; those left out are listed in the record"
     )
 
 

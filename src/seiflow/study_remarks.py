@@ -31,8 +31,8 @@ def _without_moments(study: Study) -> Iterator[str]:
         left = sorted(elements - set(given if isinstance(given, dict) else ()))
         if recipe.magnetic and left:
             yield (
-                f"{job.structure} with {recipe.name} will not be magnetic: its recipe names no initial moment of "
-                f"{', '.join(left)} (arguments: {{moments: {{{left[0]}: NUMBER}}}}, in μB)"
+                f"{', '.join(left)} of {job.structure} begins without a magnetic moment: the recipe of {recipe.name} names none "
+                f"(in arguments, such as {{moments: {{{left[0]}: NUMBER}}}}, in μB)"
             )
 
 
@@ -45,10 +45,15 @@ def _unused_names(study: Study) -> Iterator[str]:
     machine = Machine.from_environment()
     known = {
         "programs": (machine.programs, {recipe.program for recipe in recipes}),
-        "folders": (machine.folders, {recipe.data for recipe in recipes}),
+        "folders": (machine.folders, {recipe.data for recipe in recipes} | _codes(recipes)),
         "pythons": (machine.pythons, {recipe.environment for recipe in recipes}),
     }
     for part, (given, used) in known.items():
         names = ", ".join(sorted(filter(None, used)))
         for name in itertools.filterfalse(used.__contains__, given):
             yield f"machine file, {part}: no calculator recipe names {name}; they name {names}"
+
+
+def _codes(recipes: "list[CalculatorRecipe]") -> set[str]:
+    """Return the codes in whose folders weights lie."""
+    return {entry.partition(":")[0] for recipe in recipes for entry in recipe.weights if ":" in entry}

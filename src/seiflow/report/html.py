@@ -10,7 +10,7 @@ from seiflow.records import write_text
 from seiflow.report.canvas import Drawing, inline
 from seiflow.report.collect import Case, Collected
 from seiflow.report.figures import draw
-from seiflow.report.interstitials import paths_of
+from seiflow.report.interstitials import known_hops, paths_of
 from seiflow.report.migration_quantities import intrinsic_in_words
 from seiflow.report.migration_views import AXES
 from seiflow.report.percolation import passable
@@ -145,7 +145,14 @@ def write_report(
         keep_trailing_newline=True,
     )
     environment.globals.update(
-        show=show, cite=cite, cite_briefly=cite_briefly, exactly=exactly, viewer=viewer_html, axes=AXES, paths_of=paths_of
+        show=show,
+        cite=cite,
+        cite_briefly=cite_briefly,
+        exactly=exactly,
+        viewer=viewer_html,
+        axes=AXES,
+        paths_of=paths_of,
+        known_hops=known_hops,
     )
     measured = fitness(collected, references)
     drawings = draw(collected, references) if drawings is None else drawings

@@ -40,7 +40,7 @@ class InterstitialBarrier(BaseModel):
 
 
 class InterstitialHop(BaseModel):
-    """One interstitial hop."""
+    """One interstitial hop; records of older versions have neither least nor highest."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -51,6 +51,8 @@ class InterstitialHop(BaseModel):
     distance_angstrom: float
     longest_step_angstrom: float
     multiplicity: int
+    least_ev: float | None = None
+    highest_ev: float | None = None
     barrier: InterstitialBarrier | None
     problem: str | None
 

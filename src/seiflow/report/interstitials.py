@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from seiflow.report.interstitial_view import InterstitialMigration
+from seiflow.report.interstitial_view import InterstitialHop, InterstitialMigration
 from seiflow.report.migration_views import SETTLED
 from seiflow.report.quantity import Quantity
 
@@ -52,5 +52,15 @@ def paths_of(record: InterstitialMigration) -> Iterator[Quantity]:
     """Yield the barriers along and across boundaries, as ranges where they are not proved."""
     for axis, key in PATHS.items():
         barrier, least = record.all.percolation_barrier_ev[axis], record.all.least_possible_ev[axis]
-        settled = barrier is not None and least is not None and barrier <= least + SETTLED
-        yield Quantity(key, barrier, None if settled else least)
+        yield _quantity(key, least, barrier)
+
+
+def known_hops(record: InterstitialMigration) -> list[tuple[InterstitialHop, Quantity]]:
+    """Return the hops that were computed or over which a way is known, with what they cost."""
+    known = [*record.hops, *(hop for hop in record.not_computed if hop.highest_ev is not None)]
+    return [(hop, _quantity("hop_level_ev", hop.least_ev, hop.highest_ev)) for hop in known]
+
+
+def _quantity(key: str, least: float | None, highest: float | None) -> Quantity:
+    settled = highest is not None and least is not None and highest <= least + SETTLED
+    return Quantity(key, highest, None if settled else least)

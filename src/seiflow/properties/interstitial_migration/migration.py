@@ -98,7 +98,7 @@ def _shortest_hops(network: Network, engine: "Engine", settings: "InterstitialMi
             engine.report(f"{hop.hop} failed: {error}")
             attempts[hop.hop] = str(error)
     saddles = saddle_levels(network, attempts)
-    return Computed(attempts, saddles, saddles)
+    return Computed(attempts, levels_ev=saddles, highest_ev=saddles, least_ev=saddles)
 
 
 def _frames(network: Network, attempts: Mapping[str, Attempt]) -> "list[Atoms]":

@@ -1,4 +1,4 @@
-"""The bottlenecks of infinite paths over the interstitial hops computed so far, for each mechanism and for all together.
+"""The bottlenecks of infinite paths over interstitial hops of which something is known, for each mechanism and for all together.
 
 In the network of *direct* hops the added ion stays the added one, so the two places at a shared site are not joined: the other
 ion there is a lattice ion. In those of *knock-off* and of *all* hops they are: either ion may leave.
@@ -27,7 +27,7 @@ class Percolation:
     """Percolation barriers of one network, above the most stable interstitial; None where no path was found.
 
     Attributes:
-        percolation_barrier_ev: For each cell vector a, b, c: the saddle that a path with a net translation along it cannot avoid.
+        percolation_barrier_ev: For each cell vector a, b, c: the level that a path with a net translation along it cannot avoid.
         percolation_barrier_1d_ev: The same for a path that is infinite in at least one dimension; 2d and 3d likewise.
         least_possible_ev: What each of these could fall to at most if the hops that were looked at but not computed cost no more
             than what is known: the energies of their ends, or of a plane that the ion must cross.
@@ -50,7 +50,7 @@ def percolation(
     Args:
         network: Places and hops.
         name: Of the network, one of ``MECHANISMS``.
-        highest_ev: What hops cost at most, by name, above the most stable state: the energies of the saddles computed.
+        highest_ev: What hops cost at most, by name, above the most stable state, where that is known.
         least_ev: What they cost at least, likewise; by default the same. Of others it is what their ends cost.
     """
     found = levels(network, name, highest_ev)

@@ -41,6 +41,10 @@ class AddedIonHops(PlanarHops[Hop]):
         """Return the two states of a hop."""
         return hop_ends(self._network, hop)
 
+    def one_state(self, ends: "Ends") -> bool:  # noqa: ARG002 - as the class above has it
+        """Tell that no two states are one: they were told apart before."""
+        return False
+
     def described(self, hop: Hop) -> str:
         """Return the hop in words."""
         return f"{hop.hop}: {hop.mechanism}, {hop.distance_angstrom:.2f} Å"
@@ -66,15 +70,17 @@ def deciding_hops(network: Network, engine: "Engine", settings: "InterstitialMig
     most, before = settings.most_evaluations, engine.force_evaluations
 
     def go_on() -> bool:
-        return len(work.summaries) < settings.most_hops and (most is None or engine.force_evaluations - before < most)
+        return len(work.begun) < settings.most_hops and (most is None or engine.force_evaluations - before < most)
 
     found = search(ways, work, go_on)
     attempts: dict[str, Attempt] = {failed.hop: failed.reason for failed in found.failed}
     attempts |= {hop.hop: hop.method for hop in work.summaries}
     attempts |= {name: (barrier, frames) for (name, barrier), frames in zip(work.barriers.items(), work.frames, strict=True)}
+    told = [f"{name}: {text}" for name, barrier in work.barriers.items() if name in work.other_ways for text in barrier.warnings]
     return Computed(
         attempts=attempts | work.other_ways,
+        levels_ev={name: level - zero for name, level in found.levels.items() if name not in work.other_ways},
         highest_ev={name: level - zero for name, level in found.highest.items()},
         least_ev={name: level - zero for name, level in found.least.items()},
-        warnings=(*estimates_disproved(found), *ranges(found)),
+        warnings=(*told, *estimates_disproved(found), *ranges(found)),
     )

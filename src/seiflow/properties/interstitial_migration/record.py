@@ -11,6 +11,7 @@ from seiflow.properties.interstitial_migration.network import DIRECT, KNOCK_OFF,
 from seiflow.properties.interstitial_migration.percolation import ALL, MECHANISMS, Percolation, floor, percolation
 from seiflow.properties.interstitial_migration.states import State
 from seiflow.properties.migration.hop import Barrier, Frames
+from seiflow.properties.migration.routes import SAME_LEVEL
 
 if TYPE_CHECKING:
     from seiflow.properties.interstitial_migration.ground import Ground
@@ -52,7 +53,7 @@ class HopSummary:
         distance_angstrom: How far the interstitial is carried.
         longest_step_angstrom: Of an ion, between a place or lattice site and the next.
         least_ev: What it costs at least, above the most stable interstitial: its level if that is known, or else that of its ends
-            or of a plane that the ion must cross.
+            or of a plane that the ion must cross, but no more than a way over it.
         highest_ev: What it costs at most, likewise; None if that is not known.
         barrier: With its proof; None if there is none.
         problem: Why there is none.
@@ -109,12 +110,14 @@ class Computed:
 
     Attributes:
         attempts: At those that were computed, by name.
-        highest_ev: What hops cost at most, by name, above the most stable interstitial, where that is known.
+        levels_ev: Of those that have a level by the mechanism asked for, by name, above the most stable interstitial.
+        highest_ev: What hops cost at most, likewise, where that is known.
         least_ev: What hops cost at least, likewise, where more is known than the energies of their ends.
         warnings: Of the search.
     """
 
     attempts: Mapping[str, Attempt]
+    levels_ev: Mapping[str, float]
     highest_ev: Mapping[str, float]
     least_ev: Mapping[str, float]
     warnings: tuple[str, ...] = ()
@@ -138,8 +141,7 @@ def recorded(
         longest: Step of an ion in a hop that was looked at, Å.
         warnings: Of what came before.
     """
-    saddles = saddle_levels(network, computed.attempts)
-    highest = {ALL: computed.highest_ev, DIRECT: saddles, KNOCK_OFF: saddles}
+    highest = {ALL: computed.highest_ev, DIRECT: computed.levels_ev, KNOCK_OFF: computed.levels_ev}
     found = {name: percolation(network, name, highest[name], computed.least_ev) for name in MECHANISMS}
     summaries = [_summary(network, hop, computed) for hop in network.hops]
     everything, direct, knock_off = found.values()
@@ -162,7 +164,8 @@ def recorded(
 def _warnings(hops: list[HopSummary]) -> Iterator[str]:
     for hop in hops:
         if hop.problem and hop.problem != NOT_COMPUTED:
-            yield f"{hop.hop} ({hop.mechanism}) has no barrier: {hop.problem}"
+            told = "has no barrier" if hop.highest_ev is None else f"costs {_between(hop.least_ev, hop.highest_ev)} eV"
+            yield f"{hop.hop} ({hop.mechanism}) {told}: {hop.problem}"
         if hop.barrier:
             yield from (f"{hop.hop}: {warning}" for warning in hop.barrier.warnings)
             if hop.barrier.intermediate_minima_ev:
@@ -170,6 +173,10 @@ def _warnings(hops: list[HopSummary]) -> Iterator[str]:
                 yield f"{hop.hop} passes intermediate minima at {minima} eV: it is several hops, and not all states may be listed"
             if min(hop.barrier.barrier_forward_ev, hop.barrier.barrier_backward_ev) < -BELOW:
                 yield f"{hop.hop}: its saddle lies below one of its ends, which is therefore not the lowest state there"
+
+
+def _between(least: float, highest: float) -> str:
+    return f"{highest:.3f}" if highest <= least + SAME_LEVEL else f"{least:.3f} to {highest:.3f}"
 
 
 def _not_proved(found: Mapping[str, Percolation], hops: list[HopSummary]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from ase.constraints import FixConstraint
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError
+from seiflow.properties.migration.climb import interpolated
 from seiflow.properties.migration.states import Ends
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ FMAX = 0.02
 MAX_STEPS = 60
 STEEP = 0.15
 """eV/Å; with a larger force along the hop the plane is moved towards the saddle once."""
+
+OVERLAP = 1.0
+"""Å; atoms nearer than this have met on their ways."""
+
+POINTS = 7
+"""Of the bent path, without its ends."""
 
 SOFTEST = 0.2
 """eV/Å²; curvature assumed for what relaxation could still have gained. Next to lowest at saddles of Li2CO3 are 0.03 to 0.2."""
@@ -104,11 +111,20 @@ def divide(ends: Ends, engine: Engine) -> Divide:
 
 
 def _between(ends: Ends, place: float) -> "Atoms":
+    """Return a structure part of the way along the straight lines of all atoms, or of a bent path where two of them meet."""
     between: Atoms = ends.initial.copy()
     between.positions += place * (ends.final.positions - ends.initial.positions)
+    if _closest(between) < OVERLAP:
+        between.positions = interpolated(ends.initial, ends.final, POINTS)[round(place * (POINTS + 1))].reshape(-1, 3)
     across = np.cross(ends.chord, np.roll(ends.chord, 1) + np.array([0.3, 0.0, 0.1]))
     between.positions[ends.mover] += OFF_THE_LINE * across / np.linalg.norm(across)
     return between
+
+
+def _closest(atoms: "Atoms") -> float:
+    """Return the shortest distance between two atoms, Å."""
+    distances = atoms.get_all_distances(mic=True)
+    return float(distances[np.triu_indices(len(atoms), 1)].min())
 
 
 def _on_plane(start: "Atoms", ends: Ends, engine: Engine) -> "Atoms":

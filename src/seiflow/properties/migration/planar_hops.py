@@ -44,6 +44,7 @@ class PlanarHops(ABC, Generic[H]):
         barriers: Of hops with a saddle, by name.
         frames: Their structures, in the same order.
         summaries: Of all hops computed.
+        begun: Hops whose saddles were looked for, whether they were found or not.
     """
 
     def __init__(self, engine: Engine, settings: MigrationSettings) -> None:
@@ -55,6 +56,7 @@ class PlanarHops(ABC, Generic[H]):
         self.barriers: dict[str, Barrier] = {}
         self.frames: list[Frames] = []
         self.summaries: list[HopSummary] = []
+        self.begun: set[str] = set()
 
     @abstractmethod
     def ends(self, hop: H) -> Ends:
@@ -63,6 +65,10 @@ class PlanarHops(ABC, Generic[H]):
     @abstractmethod
     def described(self, hop: H) -> str:
         """Return the hop in words."""
+
+    def one_state(self, ends: Ends) -> bool:
+        """Tell whether two states are one, because an ion came over without a barrier."""
+        return has_arrived(ends.initial, ends.final, ends.mover)
 
     def check_one_state(self, hop: H) -> None:
         """Raise a :class:`PhysicsError` if the ends of a hop are one state and it is not known what lies between its sites."""
@@ -73,7 +79,7 @@ class PlanarHops(ABC, Generic[H]):
     def bound(self, hop: H) -> float:
         """Return what a hop costs at least, eV."""
         ends = self.ends(hop)
-        if has_arrived(ends.initial, ends.final, ends.mover):
+        if self.one_state(ends):
             return max(ends.energy_initial, ends.energy_final)
         self._engine.report(f"{self.described(hop)}, a bound")
         found = divide(ends, self._engine)
@@ -81,13 +87,13 @@ class PlanarHops(ABC, Generic[H]):
         return found.bound
 
     def ceiling(self, hop: H) -> float:
-        """Return the highest energy of some way over a hop, eV: of the path of a band if one was run.
+        """Return the highest energy of some way over a hop, eV: of the one that a search for its saddle left, if there is one.
 
         Raises:
             PhysicsError: if its ends are one state and it is not known what lies between its sites.
         """
         ends = self.ends(hop)
-        if has_arrived(ends.initial, ends.final, ends.mover):
+        if self.one_state(ends):
             self.check_one_state(hop)
             return max(ends.energy_initial, ends.energy_final)
         if hop.hop in self._heights:
@@ -98,12 +104,13 @@ class PlanarHops(ABC, Generic[H]):
     def level(self, hop: H) -> float:
         """Return the highest energy of a hop, eV."""
         ends = self.ends(hop)
-        if has_arrived(ends.initial, ends.final, ends.mover):
+        if self.one_state(ends):
             self.check_one_state(hop)
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, ONE_STATE, level - ends.energy_initial, level - ends.energy_final)
             return level
         self._engine.report(self.described(hop))
+        self.begun.add(hop.hop)
         try:
             most = self._settings.hop_evaluations
             barrier, frames = barrier_between(
@@ -116,6 +123,7 @@ class PlanarHops(ABC, Generic[H]):
             level = max(ends.energy_initial, ends.energy_final)
             self._add(hop, DOWNHILL, level - ends.energy_initial, level - ends.energy_final)
             return level
+        self._heights[hop.hop] = barrier.level_ev
         self.check_barrier(hop, barrier, frames)
         self.barriers[hop.hop] = barrier
         for name, frame in (("initial", frames.initial), ("saddle", frames.saddle), ("final", frames.final)):
@@ -152,6 +160,10 @@ class VacancyHops(PlanarHops[Hop]):
     def described(self, hop: Hop) -> str:
         """Return the hop in words."""
         return f"{hop.hop}: {hop.site_initial} to {hop.site_final}, {hop.distance_angstrom:.2f} Å"
+
+    def one_state(self, ends: Ends) -> bool:
+        """Tell whether two states are one, because an ion came over without a barrier."""
+        return has_arrived(ends.initial, ends.final, ends.mover)
 
     def check_one_state(self, hop: Hop) -> None:
         """Refuse a site whose vacancy could have fallen into any of several equal ones: it lies on the ridge between them."""

@@ -22,7 +22,7 @@ class Passage:
     """One hop of a path: the ion's place, where it goes and in which cell that is, and the highest energy on the way.
 
     Attributes:
-        level_ev: Above the most stable vacancy.
+        level_ev: Above the most stable state.
         known: Whether that is its level, or what this is at most or at least.
     """
 
@@ -119,7 +119,9 @@ def estimates_disproved(found: Found) -> Iterator[str]:
 def ranges(found: Found) -> Iterator[str]:
     """Yield a sentence for each cell vector along which the barrier is not proved."""
     for route in found.routes:
-        if route.barrier_ev is None:
+        if np.isinf(route.lower_bound_ev):
+            yield f"Along {route.axis} the hops form no path, whatever they cost."
+        elif route.barrier_ev is None:
             yield f"Along {route.axis} no path is known; none is below {route.lower_bound_ev:.3f} eV."
         elif not route.proved:
             yield (
