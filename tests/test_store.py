@@ -291,8 +291,10 @@ def calculator(tmp_path: Path, **changes: object) -> CalculatorRecipe:
 def test_what_a_calculator_costs_does_not_count(tmp_path: Path) -> None:
     """Cost, memory, processes, elements and words of a calculator change no key; a factory, an argument, a remedy does."""
     own = calculator_identity(calculator(tmp_path), {})
-    for changes in ({"seconds_per_atom": 2}, {"memory_mb": 9}, {"processes": 4}, {"elements": ["H-Bi"]}, {"summary": "y"}):
+    for changes in ({"seconds_per_atom": 2}, {"memory_mb": 9}, {"elements": ["H-Bi"]}, {"summary": "y"}):
         assert calculator_identity(calculator(tmp_path, **changes), {}) == own, changes
+    started = [calculator_identity(calculator(tmp_path, program="code", processes=number), {}) for number in (1, 4)]
+    assert started[0] == started[1]
     remedies = [{"name": "a", "arguments": {"b": 1}}]
     for changes in ({"factory": "a:b"}, {"arguments": {"asap_cutoff": True}}, {"stress": False}, {"remedies": remedies}):
         assert calculator_identity(calculator(tmp_path, **changes), {}) != own, changes
