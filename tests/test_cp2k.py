@@ -393,24 +393,28 @@ def test_no_process_outlives_a_job(folder: Path, tmp_path: Path, number: int | N
     code = JOB.format(folder=str(folder), settings=COARSE, busy=busy)
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as job:
-        assert job.stdout is not None
-        assert job.stdout.readline() == "ready\n"
-        if number is not None:
-            started = descendants(job.pid)
-            assert started
-            assert list(tmp_path.glob("seiflow-cp2k-*"))
-            job.send_signal(number)
-        job.wait()
-        if number is not None:
-            wait_until(lambda: all(map(gone, started)))
-        wait_until(lambda: not list(tmp_path.glob("seiflow-cp2k-*")))
+        try:
+            assert job.stdout is not None
+            assert job.stdout.readline() == "ready\n"
+            if number is not None:
+                started = descendants(job.pid)
+                assert started
+                assert list(tmp_path.glob("seiflow-cp2k-*"))
+                job.send_signal(number)
+            job.wait()
+            if number is not None:
+                wait_until(lambda: all(map(gone, started)))
+            wait_until(lambda: not list(tmp_path.glob("seiflow-cp2k-*")))
+        finally:
+            job.kill()  # a test that hung leaves nothing to disturb the next one
 
 
 def test_closed_calculator_leaves_nothing(make: Make) -> None:
     """close() ends the process and removes its folder; the next structure starts another."""
-    calculator, before = make(), folders()
+    calculator, before, others = make(), folders(), descendants(os.getpid())
     first = evaluated(calculator, molecule())
-    started = descendants(os.getpid())
+    started = set(descendants(os.getpid())) - set(others)
+    assert started
     assert folders() - before
     calculator.close()
     wait_until(lambda: all(map(gone, started)))
