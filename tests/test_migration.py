@@ -20,10 +20,11 @@ from ase.spacegroup import crystal
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
+from seiflow.properties.migration import hop as hop_module
 from seiflow.properties.migration.band import NoBarrierError, NoSaddleError, climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.descent import descend
-from seiflow.properties.migration.hop import BAND, Barrier, Frames, barrier_between, hop_barrier
+from seiflow.properties.migration.hop import BAND, CLIMB, Barrier, Frames, barrier_between, hop_barrier
 from seiflow.properties.migration.migration import HopResult, migration
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.saddle import find_saddle
@@ -381,6 +382,25 @@ def test_band_takes_over_where_the_search_gives_up(copper: Case) -> None:
     assert "given up" in barrier.warnings[0]
     assert barrier.barrier_forward_ev == pytest.approx(copper.barrier.barrier_forward_ev, abs=5e-3)
     assert len(frames.saddle) == len(copper.supercell) - 1
+
+
+def test_saddle_sought_from_the_top_of_a_band_is_the_one_of_the_search(alloy: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A band that stands in for a failed search only shows where to look: the saddle has the usual force and barrier."""
+
+    def fails(*_: object) -> None:
+        message = "the saddle lies beside the hop"
+        raise PhysicsError(message)
+
+    monkeypatch.setattr(hop_module, "_searched", fails)
+    coarse = SETTINGS.model_copy(update={"band_fmax": 0.3})
+    assert climbing_band(alloy.ends, Engine(EMT()), coarse).energies.max() != pytest.approx(
+        alloy.barrier.saddle_energy_ev, abs=2e-4
+    )
+    barrier, _ = barrier_between(alloy.ends, "hop", 2.5, Engine(EMT()), coarse)
+    assert barrier.method == CLIMB
+    assert "found from the top of a climbing band" in barrier.warnings[0]
+    assert barrier.largest_force_ev_per_angstrom <= SETTINGS.fmax
+    assert barrier.saddle_energy_ev == pytest.approx(alloy.barrier.saddle_energy_ev, abs=2e-4)
 
 
 # Saddles off the line: a model whose every stationary point is known

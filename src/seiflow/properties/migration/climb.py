@@ -64,10 +64,9 @@ class Point:
     hessian: "NDArray[np.float64]"
 
 
-def on_the_way(atoms: "Atoms", ends: Ends) -> Point:
-    """Return a structure between two states as a point from which a climb starts."""
-    uphill = (ends.final.positions - ends.initial.positions).ravel()
-    uphill = uphill / np.linalg.norm(uphill)
+def on_the_way(atoms: "Atoms", along: "NDArray[np.float64]") -> Point:
+    """Return a structure between two states, and the direction of the way there (n × 3, any length), as the start of a climb."""
+    uphill = along.ravel() / np.linalg.norm(along)
     return Point(atoms, uphill, _bent(model_hessian(atoms), uphill))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
-from seiflow.model_hessian import model_hessian
 from seiflow.properties.migration.band import Band, NoSaddleError, climbing_band
 from seiflow.properties.migration.climb import InterpolatedPath, Point, on_the_way
 from seiflow.properties.migration.crossing import Crossing, cross
@@ -135,7 +134,7 @@ def hop_barrier(
     """
     ends = hop_ends(supercell, hop, vacancies, symmetry)
     given = None if head_start is None else transferred(head_start, ends.initial)
-    start = None if given is None else on_the_way(given, ends)
+    start = None if given is None else on_the_way(given, ends.final.positions - ends.initial.positions)
     return barrier_between(ends, hop.hop, hop.distance_angstrom, engine, settings, start=start)
 
 
@@ -160,36 +159,74 @@ def barrier_between(
         settings: Tolerances and limits.
         band: Whether a band is run if the search for the saddle fails.
         start: Where the search for the saddle starts, if that is known; if it leads nowhere, the search starts as without.
-        most_evaluations: Of forces, half of them for the search, half for the band; None allows as many as it takes.
+        most_evaluations: Of forces, half of them for the search, half for the band and a search from its top; None allows as many
+            as it takes.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends; a :class:`~.band.NoSaddleError` knows how high
             the path of the band is.
         ConvergenceError: if the search for the saddle does not converge and no band is run.
     """
-    warnings: tuple[str, ...] = ()
-    half = None if most_evaluations is None else most_evaluations // 2
-    crossing = None if start is None else _from_start(ends, start, engine, settings)
-    started = crossing is not None
-    try:
-        with engine.at_most(half):
-            crossing = crossing or _searched(ends, engine, settings)
-        method = SYMMETRIC if crossing.saddle.symmetric else CLIMB
-    except (PhysicsError, ConvergenceError, CalculatorError) as error:
-        if not band:
-            raise
-        engine.report(f"search for the saddle given up ({error}); a climbing band instead")
-        warnings = (f"search for the saddle given up, a climbing band run instead: {error}",)
-        crossing = _from_band(climbing_band(ends, engine, settings, half), ends, engine, settings)
-        method = BAND
+    found = _found(ends, engine, settings, band=band, start=start, most_evaluations=most_evaluations)
+    crossing = found.crossing
     frames = Frames(
         with_energy(ends.initial, ends.energy_initial),
         with_energy(crossing.saddle.atoms, crossing.saddle.energy),
         with_energy(ends.final, ends.energy_final),
         tuple(with_energy(item.atoms, item.energy) for item in crossing.minima),
     )
-    on_line = bool(ends.swaps) and method != BAND and not started
-    return _barrier(hop, distance_angstrom, ends, crossing, method, warnings, settings.charge_state, on_line=on_line), frames
+    return _barrier(hop, distance_angstrom, ends, found, settings.charge_state), frames
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A way over a hop, how it was found, and whether the search began half way between ends that an operation exchanges."""
+
+    crossing: Crossing
+    method: str
+    on_line: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _found(
+    ends: Ends,
+    engine: Engine,
+    settings: MigrationSettings,
+    *,
+    band: bool,
+    start: Point | None,
+    most_evaluations: int | None,
+) -> _Found:
+    """Return the way over a hop: from where its saddle is said to be, else by the search, else from a band."""
+    if start is not None and (crossing := _from_start(ends, start, engine, settings)) is not None:
+        return _Found(crossing, _method(crossing))
+    begun = engine.force_evaluations
+    half = None if most_evaluations is None else most_evaluations // 2
+    try:
+        with engine.at_most(half):
+            crossing = _searched(ends, engine, settings)
+        return _Found(crossing, _method(crossing), on_line=bool(ends.swaps))
+    except (PhysicsError, ConvergenceError, CalculatorError) as error:
+        if not band:
+            raise
+        given_up = f"search for the saddle given up ({error})"
+    engine.report(f"{given_up}; a climbing band instead")
+    climbed = climbing_band(ends, engine, settings, half)
+    with engine.at_most(None if most_evaluations is None else begun + most_evaluations - engine.force_evaluations):
+        crossing = _from_start(ends, _top(climbed), engine, settings)
+    if crossing is not None:
+        return _Found(crossing, _method(crossing), warnings=(f"{given_up}, found from the top of a climbing band instead",))
+    coarse = f"converged to {settings.band_fmax:g} eV/Å only, so that its barrier may be too high"
+    return _Found(_from_band(climbed, ends, engine, settings), BAND, warnings=(f"{given_up}, a climbing band instead, {coarse}",))
+
+
+def _method(crossing: Crossing) -> str:
+    return SYMMETRIC if crossing.saddle.symmetric else CLIMB
+
+
+def _top(band: Band) -> Point:
+    """Return the climbing image of a band as a point from which a climb starts."""
+    return on_the_way(band.images[band.top], band.images[band.top + 1].positions - band.images[band.top - 1].positions)
 
 
 def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSettings) -> Crossing | None:
@@ -197,7 +234,7 @@ def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSet
     try:
         return cross(ends, engine, settings, start=start)
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
-        engine.report(f"no saddle from the one given ({error}); the search starts afresh")
+        engine.report(f"no saddle from where the search started ({error})")
         return None
 
 
@@ -224,8 +261,7 @@ def with_energy(atoms: "Atoms", energy: float) -> "Atoms":
 
 def _from_band(band: Band, ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:
     """Return the saddle at the climbing image, proved like any other, and the energies of the band."""
-    top = Point(band.images[band.top], ends.chord, model_hessian(band.images[band.top]))
-    saddle = judged(top, (), ends, engine, settings, symmetric=False)
+    saddle = judged(_top(band), (), ends, engine, settings, symmetric=False)
     if saddle.modes.negative != 1:
         message = f"the climbing image has {saddle.modes.negative} negative modes; a saddle has one"
         raise NoSaddleError(message, float(band.energies.max()))
@@ -240,14 +276,10 @@ def _barrier(
     hop: str,
     distance_angstrom: float,
     ends: Ends,
-    crossing: Crossing,
-    method: str,
-    warnings: tuple[str, ...],
+    found: _Found,
     charge_state: str,
-    *,
-    on_line: bool,
 ) -> Barrier:
-    saddle = crossing.saddle
+    crossing, saddle, warnings = found.crossing, found.crossing.saddle, found.warnings
     if not saddle.modes.certain:
         values, errors = saddle.modes.curvatures, saddle.modes.residuals
         bounds = ", ".join(f"{value:.2f} ± {error:.2f}" for value, error in zip(values[:2], errors[:2], strict=True))
@@ -261,15 +293,15 @@ def _barrier(
     return Barrier(
         hop=hop,
         distance_angstrom=distance_angstrom,
-        method=method,
+        method=found.method,
         barrier_forward_ev=saddle.energy - ends.energy_initial,
         barrier_backward_ev=saddle.energy - ends.energy_final,
         saddle_energy_ev=saddle.energy,
         initial_energy_ev=ends.energy_initial,
         final_energy_ev=ends.energy_final,
-        straight_barrier_ev=first.energy - ends.energy_initial if on_line else None,
-        straight_negative_modes=first.negative_modes if on_line else None,
-        pushed_barrier_ev=last.energy - ends.energy_initial if on_line and len(crossing.trials) > 1 else None,
+        straight_barrier_ev=first.energy - ends.energy_initial if found.on_line else None,
+        straight_negative_modes=first.negative_modes if found.on_line else None,
+        pushed_barrier_ev=last.energy - ends.energy_initial if found.on_line and len(crossing.trials) > 1 else None,
         offset_angstrom=_offset(ends, saddle),
         largest_force_ev_per_angstrom=saddle.largest_force,
         negative_modes=saddle.modes.negative,
