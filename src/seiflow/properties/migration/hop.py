@@ -198,7 +198,7 @@ def _found(
     most_evaluations: int | None,
 ) -> _Found:
     """Return the way over a hop: from where its saddle is said to be, else by the search, else from a band."""
-    if start is not None and (crossing := _from_start(ends, start, engine, settings)) is not None:
+    if start is not None and (crossing := _from_start(ends, start, engine, settings, "the search starts afresh")) is not None:
         return _Found(crossing, _method(crossing))
     begun = engine.force_evaluations
     half = None if most_evaluations is None else most_evaluations // 2
@@ -213,7 +213,7 @@ def _found(
     engine.report(f"{given_up}; a climbing band instead")
     climbed = climbing_band(ends, engine, settings, half)
     with engine.at_most(None if most_evaluations is None else begun + most_evaluations - engine.force_evaluations):
-        crossing = _from_start(ends, _top(climbed), engine, settings)
+        crossing = _from_start(ends, _top(climbed), engine, settings, "the highest image of the band stands")
     if crossing is not None:
         return _Found(crossing, _method(crossing), warnings=(f"{given_up}, found from the top of a climbing band instead",))
     coarse = f"converged to {settings.band_fmax:g} eV/Å only, so that its barrier may be too high"
@@ -229,12 +229,12 @@ def _top(band: Band) -> Point:
     return on_the_way(band.images[band.top], band.images[band.top + 1].positions - band.images[band.top - 1].positions)
 
 
-def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSettings) -> Crossing | None:
-    """Return the way over a hop from where its saddle is said to be; None if it leads nowhere."""
+def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSettings, otherwise: str) -> Crossing | None:
+    """Return the way over a hop from where its saddle is said to be; None, and what is done then is told, if it leads nowhere."""
     try:
         return cross(ends, engine, settings, start=start)
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
-        engine.report(f"no saddle from where the search started ({error})")
+        engine.report(f"no saddle from the one given ({error}); {otherwise}")
         return None
 
 
