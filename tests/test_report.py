@@ -303,6 +303,19 @@ def test_a_failed_hop_explains_the_missing_barrier(results: Path) -> None:
     assert "0.471 eV" in page.text
 
 
+def test_a_warning_of_a_hop_is_told_once(results: Path) -> None:
+    """The migration tells those of its hops; without it the hop tells its own."""
+    folder = results / "LiF" / "chgnet"
+    told = "its path passes 0.100 eV below both ends"
+    for name, warning in ((f"hops/{HOP}", told), ("migration", f"{HOP}: {told}")):
+        record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        (folder / f"{name}.json").write_text(json.dumps(record | {"warnings": [warning]}), encoding="utf-8")
+    for _ in range(2):
+        terminal, page = report(results, targets())
+        assert page.text.count(told) == " ".join(terminal.split()).count(told) == 1
+        (folder / "migration.json").unlink(missing_ok=True)
+
+
 def test_an_old_failure_is_forgotten(results: Path) -> None:
     (results / "LiF" / "chgnet" / "hops" / f"{HOP}.failed").write_text("killed", encoding="utf-8")
     (results / "LiF" / "chgnet" / "elasticity.failed").write_text("killed", encoding="utf-8")

@@ -119,6 +119,12 @@ class Case:
         return found | {f"hops/{hop.hop}": hop for hop in self.hops}
 
     @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """Every warning once, with the name of its record; a migration tells those of its hops itself."""
+        told = {name: record for name, record in self.records.items() if self.migration is None or not name.startswith("hops/")}
+        return [(name, warning) for name, record in told.items() for warning in record.warnings]
+
+    @property
     def bands(self) -> tuple[Band, ...]:
         """The hops computed, in detail."""
         return self.paths.barriers if self.paths else self.hops

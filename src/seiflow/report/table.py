@@ -79,9 +79,7 @@ def _block(case: Case, references: References) -> str:
     lines += _verdicts(case)
     if case.softness:
         lines.append(f"  corrected for softness, an estimate: divided by the force scale, {case.softness.in_words}")
-    told = {name: record for name, record in case.records.items() if case.migration is None or not name.startswith("hops/")}
-    warnings = [f"{name}: {warning}" for name, record in told.items() for warning in record.warnings]
-    lines += [line for warning in warnings for line in _wrap(f"warning: {warning}", "  ")]
+    lines += [line for name, warning in case.warnings for line in _wrap(f"warning: {name}: {warning}", "  ")]
     return "\n".join(lines)
 
 
