@@ -93,7 +93,8 @@ def test_annealing_finds_what_relaxing_and_shaking_leave() -> None:
     engine = Engine(Springs(wells=True))
     upper, _ = shaken_down(in_well(0.9), engine, PLAIN, label="test")
     assert x_of(upper) > 0.5
-    best, energies = annealed_down(upper, engine, HOT, label="test")
+    annealed = annealed_down(upper, engine, HOT, label="test")
+    best, energies = annealed.lowest, annealed.energies
     assert x_of(best) < -0.5
     assert len(energies) == steps_of(HOT.anneal_ps) // STRETCH
     assert best.get_potential_energy() == min(energies)
@@ -107,17 +108,17 @@ def test_annealing_never_returns_something_higher() -> None:
     lowest, _ = shaken_down(in_well(-1.0), engine, PLAIN, label="test")
     for _ in range(3):  # to the last digit of what an optimiser reaches
         lowest = engine.relax(lowest, fmax=1e-7)
-    best, energies = annealed_down(lowest, engine, HOT, label="test")
-    assert len(energies) > 0
-    assert best is lowest
+    annealed = annealed_down(lowest, engine, HOT, label="test")
+    assert len(annealed.energies) > 0
+    assert annealed.lowest is lowest
 
 
 def test_without_a_temperature_nothing_is_done() -> None:
     """The default anneals nothing and evaluates nothing."""
     engine, start = Engine(Springs()), places()
-    best, energies = annealed_down(start, engine, PLAIN, label="test")
-    assert best is start
-    assert energies == ()
+    annealed = annealed_down(start, engine, PLAIN, label="test")
+    assert annealed.lowest is start
+    assert annealed.energies == ()
     assert engine.force_evaluations == 0
 
 
@@ -154,5 +155,5 @@ def test_annealing_keeps_a_metal_what_it_is() -> None:
     engine = Engine(EMT())
     crystal = engine.relax(bulk("Cu", a=3.59, cubic=True) * (2, 2, 2), fmax=0.001)
     warm = PlanarSettings(fmax=0.001, anneal_kelvin=600, anneal_ps=0.2)
-    _, energies = annealed_down(crystal, engine, warm, label="test")
+    energies = annealed_down(crystal, engine, warm, label="test").energies
     assert energies == pytest.approx([crystal.get_potential_energy()], abs=1e-4)

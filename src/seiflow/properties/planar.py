@@ -42,6 +42,8 @@ class PlanarRelaxation:
         largest_traction_gpa: Left on the plane; null where the cell does not relax.
         relaxations_ev: Energies reached one after the other, each from the structure before, shaken.
         annealed_ev: Energies of what relaxed along the molecular dynamics, in the order of time; empty without.
+        shared_ev: Energies with both boundaries like one of them in the lowest of those; empty if nothing lower was found, or no
+            operation takes one boundary to the other.
         certificate: Of the relaxed structure.
     """
 
@@ -55,6 +57,7 @@ class PlanarRelaxation:
     largest_traction_gpa: float | None
     relaxations_ev: tuple[float, ...]
     annealed_ev: tuple[float, ...]
+    shared_ev: tuple[float, ...]
     certificate: Certificate
     warnings: tuple[str, ...]
 
@@ -77,8 +80,8 @@ def planar_relaxation(
         PhysicsError: if the grains have grown together to one crystal.
     """
     relaxed, energies = shaken_down(start, engine, settings, label=f"relax {name}")
-    relaxed, annealed = annealed_down(relaxed, engine, settings, label=f"anneal {name}")
-    relaxed = on_its_symmetry(relaxed, engine, settings, label=f"relax {name}, symmetric")
+    annealed = annealed_down(relaxed, engine, settings, label=f"anneal {name}")
+    relaxed = on_its_symmetry(annealed.lowest, engine, settings, label=f"relax {name}, symmetric")
     certificate = certify(relaxed, phases, name=f"{name}, relaxed", owners=owners(relaxed, phases))
     refuse_crystal(relaxed, name)
     area = area_of(relaxed)
@@ -92,9 +95,10 @@ def planar_relaxation(
         largest_force_ev_per_angstrom=float(np.linalg.norm(relaxed.get_forces(), axis=1).max()),
         largest_traction_gpa=float(np.abs(relaxed.get_stress(voigt=False)[2]).max()) / GPa if opens(relaxed) else None,
         relaxations_ev=energies,
-        annealed_ev=annealed,
+        annealed_ev=annealed.energies,
+        shared_ev=annealed.shared,
         certificate=certificate,
-        warnings=_shaken_enough(energies, settings.shakes, area) + _annealed_enough(annealed, min(energies), area),
+        warnings=_shaken_enough(energies, settings, area) + _annealed_enough(annealed.energies, min(energies), area),
     )
     return relaxed, result
 
@@ -105,10 +109,10 @@ def _annealed_enough(energies: Sequence[float], before: float, area: float) -> t
     return ("Annealing still found a lower energy at the end: allow it more time (settings: planar, anneal_ps).",)
 
 
-def _shaken_enough(energies: Sequence[float], shakes: int, area: float) -> tuple[str, ...]:
-    if not shakes:
+def _shaken_enough(energies: Sequence[float], settings: "PlanarSettings", area: float) -> tuple[str, ...]:
+    if not settings.shakes and settings.anneal_kelvin is None:
         return ("The structure was not shaken: it may be a saddle.",)
-    if len(energies) <= shakes or not lower(energies[-1], energies[-2], area):
+    if not 0 < settings.shakes < len(energies) or not lower(energies[-1], energies[-2], area):
         return ()
     return ("Shaking the structure still found a lower energy at the end: allow more shakes (settings: planar, shakes).",)
 

@@ -3,9 +3,11 @@
 Forces cannot tell a minimum from a saddle, and boundaries of high symmetry often start on one, against movements of ions or
 against sliding. So every start is shaken: ions are moved and the grains slid on each other, always in the same way, and ions
 answer before the cell may move, because only then do the forces on the cell tell whether it slides on. What has relaxed is shaken
-again until that finds nothing lower. On request molecular dynamics follows, and the lowest of what relaxes along it is taken.
+again until that finds nothing lower. On request molecular dynamics follows, and the lowest of what relaxes along it is taken;
+what one of two equivalent boundaries has found there is tried at the other.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +15,13 @@ from ase.units import GPa
 
 from seiflow.errors import ConvergenceError, StructureError
 from seiflow.properties.annealing import snapshots
+from seiflow.properties.equivalent_planes import given_across
 from seiflow.structures.registry import J_PER_M2
 from seiflow.structures.space_group import operations, symmetrised
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ase import Atoms
 
     from seiflow.engine import Engine
@@ -41,7 +46,7 @@ NEARLY = (0.3, 0.2, 0.1, 0.05)
 def relax_planar(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
     """Relax ions, and the third cell vector where there are planes, as far as the settings ask for; unchecked."""
     best, _ = shaken_down(start, engine, settings, label=label)
-    return annealed_down(best, engine, settings, label=label)[0]
+    return annealed_down(best, engine, settings, label=label).lowest
 
 
 def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "tuple[Atoms, tuple[float, ...]]":
@@ -57,27 +62,47 @@ def shaken_down(start: "Atoms", engine: "Engine", settings: "PlanarSettings", *,
     return best, tuple(energies)
 
 
-def annealed_down(
-    best: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str
-) -> "tuple[Atoms, tuple[float, ...]]":
-    """Return the lowest of a relaxed structure and what relaxes along its molecular dynamics, and the energies of those (eV).
+@dataclass(frozen=True)
+class Annealed:
+    """What annealing reached: the lowest structure, and the energies of all that relaxed, eV.
 
-    One that does not relax, as of a trajectory that passes a steep place, is left out.
+    Attributes:
+        energies: Along the molecular dynamics, in the order of time.
+        shared: Of structures in which both boundaries are as one of them is in the lowest of those.
+    """
+
+    lowest: "Atoms"
+    energies: tuple[float, ...] = ()
+    shared: tuple[float, ...] = ()
+
+
+def annealed_down(best: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> Annealed:
+    """Anneal a relaxed structure; return it or what relaxes lower along its molecular dynamics.
+
+    Of what is lower, what one of two equivalent boundaries has found is given to the other too. A structure that does not relax,
+    as of a trajectory that passes a steep place, is left out.
     """
     if settings.anneal_kelvin is None:
-        return best, ()
-    energies = []
+        return Annealed(best)
     trajectory = snapshots(best, engine, kelvin=settings.anneal_kelvin, picoseconds=settings.anneal_ps, label=label)
-    for snapshot in trajectory:
+    quenched = list(_settled_each(trajectory, engine, settings, f"{label}, quenched"))
+    lowest = min([best, *quenched], key=_energy)
+    both = () if lowest is best else given_across(lowest, best, NEARLY[::-1])
+    shared = list(_settled_each(both, engine, settings, f"{label}, both boundaries alike"))
+    return Annealed(min([lowest, *shared], key=_energy), tuple(map(_energy, quenched)), tuple(map(_energy, shared)))
+
+
+def _settled_each(starts: "Iterable[Atoms]", engine: "Engine", settings: "PlanarSettings", label: str) -> "Iterator[Atoms]":
+    """Yield what relaxes of some structures."""
+    for start in starts:
         try:
-            found = _settled(snapshot, engine, settings, f"{label}, quenched")
+            yield _settled(start, engine, settings, label)
         except ConvergenceError as error:
             engine.report(f"{label}: left out, {error}")
-            continue
-        energies.append(float(found.get_potential_energy()))
-        if energies[-1] < best.get_potential_energy():
-            best = found
-    return best, tuple(energies)
+
+
+def _energy(relaxed: "Atoms") -> float:
+    return float(relaxed.get_potential_energy())
 
 
 def on_its_symmetry(relaxed: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":
