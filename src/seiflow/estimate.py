@@ -127,7 +127,7 @@ def _annealing(settings: PlanarSettings) -> int:
     if settings.anneal_kelvin is None:
         return 0
     steps = steps_of(settings.anneal_ps)
-    return steps + PLANAR * steps // STRETCH
+    return steps + PLANAR * steps // STRETCH + PLANAR // 2  # what is given to the other boundary starts near its minimum
 
 
 def _migration(recipe: PhaseRecipe, atoms: "Atoms", job: Job) -> _Work:

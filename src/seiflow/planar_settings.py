@@ -18,7 +18,8 @@ class PlanarSettings(Settings):
     )
     anneal_kelvin: Positive | None = Field(
         None,
-        description="temperature of molecular dynamics after that, K; the lowest of what relaxes along it is taken",
+        description="temperature of molecular dynamics after that, K; the lowest of what relaxes along it is taken, and "
+        "what one of two equivalent boundaries finds is given to the other",
     )
     anneal_ps: Positive = Field(1.0, description="length of the molecular dynamics, ps; relaxed from every 0.2 ps of it")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import GPa
 
-from seiflow.errors import ConvergenceError, StructureError
+from seiflow.errors import ConvergenceError, NonsenseError, StructureError, UnconvergedDensityError
 from seiflow.properties.annealing import snapshots
 from seiflow.properties.equivalent_planes import given_across
 from seiflow.structures.registry import J_PER_M2
@@ -84,25 +84,37 @@ def annealed_down(best: "Atoms", engine: "Engine", settings: "PlanarSettings", *
     """
     if settings.anneal_kelvin is None:
         return Annealed(best)
+    start = Settled(best, float(best.get_potential_energy()))
     trajectory = snapshots(best, engine, kelvin=settings.anneal_kelvin, picoseconds=settings.anneal_ps, label=label)
     quenched = list(_settled_each(trajectory, engine, settings, f"{label}, quenched"))
-    lowest = min([best, *quenched], key=_energy)
-    both = () if lowest is best else given_across(lowest, best, NEARLY[::-1])
-    shared = list(_settled_each(both, engine, settings, f"{label}, both boundaries alike"))
-    return Annealed(min([lowest, *shared], key=_energy), tuple(map(_energy, quenched)), tuple(map(_energy, shared)))
+    lowest = min([start, *quenched], key=_energy)
+    alike = [] if lowest is start else given_across(lowest.atoms, best, NEARLY[::-1])
+    shared = list(_settled_each(alike, engine, settings, f"{label}, both boundaries alike"))
+    energies, shared_energies = (tuple(map(_energy, settled)) for settled in (quenched, shared))
+    return Annealed(min([lowest, *shared], key=_energy).atoms, energies, shared_energies)
 
 
-def _settled_each(starts: "Iterable[Atoms]", engine: "Engine", settings: "PlanarSettings", label: str) -> "Iterator[Atoms]":
+@dataclass(frozen=True)
+class Settled:
+    """A relaxed structure and its energy, eV, which the calculator may have forgotten."""
+
+    atoms: "Atoms"
+    energy_ev: float
+
+
+def _settled_each(starts: "Iterable[Atoms]", engine: "Engine", settings: "PlanarSettings", label: str) -> "Iterator[Settled]":
     """Yield what relaxes of some structures."""
     for start in starts:
         try:
-            yield _settled(start, engine, settings, label)
-        except ConvergenceError as error:
+            found = _settled(start, engine, settings, label)
+        except (ConvergenceError, NonsenseError, UnconvergedDensityError) as error:
             engine.report(f"{label}: left out, {error}")
+            continue
+        yield Settled(found, float(found.get_potential_energy()))
 
 
-def _energy(relaxed: "Atoms") -> float:
-    return float(relaxed.get_potential_energy())
+def _energy(settled: Settled) -> float:
+    return settled.energy_ev
 
 
 def on_its_symmetry(relaxed: "Atoms", engine: "Engine", settings: "PlanarSettings", *, label: str) -> "Atoms":

@@ -34,6 +34,13 @@ SMALL_CHANGE = 0.03
 """eV; a larger change of the barrier is told."""
 
 
+PROOF = 20
+"""Evaluations kept for the proof of the saddle that a band has by itself."""
+
+BAND_ERROR = 0.005
+"""eV; how far below its saddle the highest image of a band may be."""
+
+
 @dataclass(frozen=True)
 class LargerSupercell:
     """The barrier in a larger supercell.
@@ -63,8 +70,8 @@ class Barrier:
     """What is known of one hop; ``curvatures`` and their residuals prove the saddle.
 
     Attributes:
-        straight_barrier_ev: Of the stationary point found first, on the symmetry line; null for a band, and where the search
-            started from the saddle of another calculator.
+        straight_barrier_ev: Of the stationary point found first, on the symmetry line; null where the search
+            started elsewhere: from a band, or from the saddle of another calculator.
         straight_negative_modes: Its negative modes; two mean that the true path bows off the line.
         pushed_barrier_ev: After the push off the line; null if pushing led back.
         offset_angstrom: How far the moving ion at the saddle is off the straight line.
@@ -212,9 +219,10 @@ def _found(
         given_up = f"search for the saddle given up ({error})"
     engine.report(f"{given_up}; a climbing band instead")
     climbed = climbing_band(ends, engine, settings, half)
-    with engine.at_most(None if most_evaluations is None else begun + most_evaluations - engine.force_evaluations):
+    left = None if most_evaluations is None else begun + most_evaluations - PROOF - engine.force_evaluations
+    with engine.at_most(left):
         crossing = _from_start(ends, _top(climbed), engine, settings, "the highest image of the band stands")
-    if crossing is not None:
+    if crossing is not None and crossing.saddle.energy < climbed.energies.max() + BAND_ERROR:
         return _Found(crossing, _method(crossing), warnings=(f"{given_up}, found from the top of a climbing band instead",))
     coarse = f"converged to {settings.band_fmax:g} eV/Å only, so that its barrier may be too high"
     return _Found(_from_band(climbed, ends, engine, settings), BAND, warnings=(f"{given_up}, a climbing band instead, {coarse}",))
@@ -234,7 +242,7 @@ def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSet
     try:
         return cross(ends, engine, settings, start=start)
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
-        engine.report(f"no saddle from the one given ({error}); {otherwise}")
+        engine.report(f"no saddle from where it is said to be ({error}); {otherwise}")
         return None
 
 
