@@ -394,14 +394,20 @@ def test_saddle_sought_from_the_top_of_a_band_is_the_one_of_the_search(alloy: Ca
 
     monkeypatch.setattr(hop_module, "_searched", fails)
     coarse = SETTINGS.model_copy(update={"band_fmax": 0.3})
-    assert climbing_band(alloy.ends, Engine(EMT()), coarse).energies.max() != pytest.approx(
-        alloy.barrier.saddle_energy_ev, abs=2e-4
-    )
+    engine = Engine(EMT())
+    band = climbing_band(alloy.ends, engine, coarse)
+    cost = engine.force_evaluations
+    assert band.energies.max() != pytest.approx(alloy.barrier.saddle_energy_ev, abs=2e-4)
     barrier, _ = barrier_between(alloy.ends, "hop", 2.5, Engine(EMT()), coarse)
     assert barrier.method == CLIMB
     assert "found from the top of a climbing band" in barrier.warnings[0]
     assert barrier.largest_force_ev_per_angstrom <= SETTINGS.fmax
     assert barrier.saddle_energy_ev == pytest.approx(alloy.barrier.saddle_energy_ev, abs=2e-4)
+    monkeypatch.setattr(hop_module, "PROOF", cost)
+    engine = Engine(EMT())
+    barrier, _ = barrier_between(alloy.ends, "hop", 2.5, engine, coarse, most_evaluations=2 * cost)
+    assert barrier.method == BAND
+    assert engine.force_evaluations <= 2 * cost
 
 
 # Saddles off the line: a model whose every stationary point is known
