@@ -209,7 +209,7 @@ def ase_band(ends: Ends, optimiser: str, engine: Engine, most: int, agreed: floa
     for end, energy in ((images[0], ends.energy_initial), (images[-1], ends.energy_final)):
         end.calc = SinglePointCalculator(end, energy=energy, forces=np.zeros((len(end), 3)))
     band = NEB(images, method="improvedtangent", allow_shared_calculator=True)
-    band.interpolate(method="idpp")
+    band.interpolate(method="idpp", mic=True)
     before = engine.force_evaluations
 
     def check() -> None:

@@ -102,7 +102,7 @@ def ase_band(band: Band, calculator: Calculator, *, off: float, fmax: float) -> 
     for image in images:
         image.calc = counting
     neb = NEB(images, climb=True, method="improvedtangent", allow_shared_calculator=True)
-    neb.interpolate(method="idpp")
+    neb.interpolate(method="idpp", mic=True)
     chord = band.final.positions[band.mover] - band.initial.positions[band.mover]
     across = np.cross(chord, np.random.default_rng(0).normal(size=3))
     for number, image in enumerate(images[1:-1], start=1):

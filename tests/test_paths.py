@@ -7,14 +7,16 @@ from functools import cache
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.mep import NEB
 from ase.optimize import BFGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration.climb import PATH_ERROR
+from seiflow.properties.migration.climb import PATH_ERROR, interpolated
 from seiflow.properties.migration.crossing import highest_of_path
 from seiflow.properties.migration.dividing import DividingPlane, divide
 from seiflow.properties.migration.fitness import refuse_hops
@@ -436,3 +438,42 @@ def test_interpolated_path_is_not_below_the_saddle() -> None:
     straight = highest_of_path(ends, Engine(EMT()), SETTINGS)
     through = highest_of_path(ends, Engine(EMT()), SETTINGS, divide(ends, Engine(EMT())).lowest)
     assert barrier.saddle_energy_ev < through < barrier.saddle_energy_ev + PATH_ERROR + 0.02 < straight
+
+
+def corner_hop() -> tuple[Atoms, Atoms]:
+    """Return a vacancy hop of rock salt whose ion passes the corner of the cell, not relaxed."""
+    supercell = bulk("LiF", "rocksalt", a=4.03, cubic=True) * (2, 2, 2)
+    lithium = np.flatnonzero(supercell.symbols == "Li")
+    distances = np.linalg.norm(supercell.positions[lithium] - supercell.positions[lithium[0]], axis=1)
+    neighbour = lithium[np.flatnonzero(np.isclose(distances, 4.03 / 2**0.5))[0]]
+    initial = supercell.copy()
+    del initial[neighbour]
+    final = initial.copy()
+    final.positions[lithium[0]] = supercell.positions[neighbour]
+    return initial, final
+
+
+def test_interpolated_path_sees_neighbours_across_the_faces_of_the_cell() -> None:
+    """An ion on its way keeps as far from its neighbours as with all minimum images, wherever the cell begins."""
+    initial, final = corner_hop()
+    mover = int(np.linalg.norm(final.positions - initial.positions, axis=1).argmax())
+    exact = [initial.copy() for _ in range(4)] + [final.copy()]
+    NEB(exact, method="improvedtangent").interpolate(method="idpp", mic=True)
+    paths = []
+    for shift in (np.zeros(3), np.array([2.3, 4.1, 7.7])):
+        ends = initial.copy(), final.copy()
+        for end in ends:
+            end.positions += shift
+        back = np.zeros_like(initial.positions)
+        if shift.any():  # wrapped into the cell, both ends alike
+            back = ends[0].positions - ends[0].get_positions(wrap=True)
+            for end in ends:
+                end.positions -= back
+        paths.append(interpolated(*ends, 3).reshape(-1, len(initial), 3) - shift + back)
+    assert np.allclose(paths[0], paths[1], atol=1e-9)
+    for positions, image in zip(paths[0], exact, strict=True):
+        atoms = image.copy()
+        atoms.positions = positions
+        others = np.delete(np.arange(len(atoms)), mover)
+        nearest, wanted = (item.get_distances(mover, others, mic=True).min() for item in (atoms, image))
+        assert nearest == pytest.approx(wanted, abs=0.03)

@@ -12,6 +12,7 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import ConvergenceError, PhysicsError
+from seiflow.properties.migration.climb import interpolated
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
@@ -102,7 +103,8 @@ def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
 
     images = [ends.initial.copy(), *(ends.initial.copy() for _ in range(settings.images)), ends.final.copy()]
     band = NEB([engine.attach(image) for image in images], k=1.0, method="improvedtangent", allow_shared_calculator=True)
-    band.interpolate(method="idpp", mic=False)
+    for image, places in zip(band.images, interpolated(ends.initial, ends.final, settings.images), strict=True):
+        image.positions = places.reshape(-1, 3)
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     across = np.cross(chord, np.roll(chord, 1) + np.array([0.3, 0.0, 0.1]))
     for number, image in enumerate(band.images[1:-1], start=1):

@@ -145,12 +145,28 @@ class InterpolatedPath:
 
 
 def interpolated(initial: "Atoms", final: "Atoms", images: int) -> "NDArray[np.float64]":
-    """Return the path of the image-dependent pair potential, ends included: points × 3n, Å."""
+    """Return the path of the image-dependent pair potential, ends included: points × 3n, Å.
+
+    The minimum images of ASE's potential take long. Here it sees single images, with the ion that goes farthest in the middle of
+    the cell, where its neighbours are those of the crystal.
+    """
     from ase.mep import NEB
 
-    band = NEB([initial.copy() for _ in range(images + 1)] + [final.copy()], method="improvedtangent")
+    lattice = _lattice_vectors(initial, final)
+    first, last = initial.copy(), final.copy()
+    for end in (first, last):
+        end.positions -= lattice
+    band = NEB([first.copy() for _ in range(images + 1)] + [last], method="improvedtangent")
     band.interpolate(method="idpp", mic=False)
-    return np.array([image.positions.ravel() for image in band.images])
+    return np.array([(image.positions + lattice).ravel() for image in band.images])
+
+
+def _lattice_vectors(initial: "Atoms", final: "Atoms") -> "NDArray[np.float64]":
+    """Return how far each atom is from its image in the cell that has the ion that goes farthest in its middle."""
+    mover = int(np.linalg.norm(final.positions - initial.positions, axis=1).argmax())
+    places = initial.get_scaled_positions(wrap=False)
+    middle = (places[mover] + final.get_scaled_positions(wrap=False)[mover]) / 2
+    return np.asarray(np.where(initial.pbc, np.rint(places - middle), 0.0) @ np.asarray(initial.cell))
 
 
 def climb(start: Point, mover: int, engine: Engine, settings: MigrationSettings) -> Point:
