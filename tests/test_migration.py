@@ -489,6 +489,14 @@ def test_band_that_only_falls_has_no_barrier() -> None:
         climbing_band(downhill, Engine(Landscape(REFERENCE, bow=-0.6)), MigrationSettings())
 
 
+def test_band_over_a_minimum_is_refused_and_bounds_the_saddles() -> None:
+    """A band that passes an intermediate minimum is no band of one hop; it still bounds the higher saddle from above."""
+    engine = Engine(Landscape(REFERENCE, bow=-0.6, well=True))
+    with pytest.raises(NoSaddleError, match=r"intermediate minimum at image \d: the hop is two hops") as caught:
+        climbing_band(model_ends(), engine, MigrationSettings(band_fmax=0.2))
+    assert caught.value.height_ev == pytest.approx(24 / 27, abs=0.05)
+
+
 def test_symmetric_hop_over_a_minimum_is_two_hops() -> None:
     """Where the ion can rest half way, the hop has the barrier of the saddles beside that minimum, and names it."""
     crossing = cross(model_ends(MIRROR), Engine(Landscape(REFERENCE, bow=-0.6, well=True)), MigrationSettings())
