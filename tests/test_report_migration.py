@@ -33,6 +33,7 @@ from seiflow.report.barrier_map import barrier_map, caption, coloured_hops
 from seiflow.report.collect import Case
 from seiflow.report.map_layout import Contents
 from seiflow.report.networks import Line, NetworkMap, find_maps, network_map
+from seiflow.report.percolation import Passable, format_passable
 from seiflow.report.table import WIDTH
 from seiflow.settings import MigrationSettings
 from seiflow.structures.defect_sites import DefectSupercell, defect_supercell
@@ -460,3 +461,17 @@ def test_hop_of_a_best_path_that_need_not_be_computed_is_hollow(tmp_path: Path) 
     assert {line.state for line in shown.lines if line.hop == name} == {"bounded"}
     assert "hollow" in caption(shown)
     assert "<svg" in barrier_map(shown)
+
+
+def test_long_names_are_shown_whole_beside_their_barriers() -> None:
+    """A structure and calculator too long for a line take two, the second beside the bulk of the second phase."""
+    row = Passable(
+        "LiF-001-Li2CO3-010-thin", "sevennet-l3i5", ("LiF 0.5 eV", "Li2CO3 0.3 eV"), ("0.1 eV", "0.2 eV", "0.3 eV"), "2 of 9"
+    )
+    _, _, first, second = format_passable([row]).splitlines()
+    assert first.split() == ["LiF-001-Li2CO3-010-thin", "LiF", "0.5", "eV", "0.1", "eV", "0.2", "eV", "0.3", "eV", "2", "of", "9"]
+    assert second.split() == ["·", "sevennet-l3i5", "Li2CO3", "0.3", "eV"]
+    alone = replace(row, bulk=("0.5 eV",))
+    assert format_passable([alone]).splitlines()[-1].split() == ["·", "sevennet-l3i5"]
+    assert format_passable([replace(row, structure="LiF", calculator="emt")]).splitlines()[2].split()[:3] == ["LiF", "·", "emt"]
+    assert max(map(len, format_passable([row, alone]).splitlines())) <= WIDTH

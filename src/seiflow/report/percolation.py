@@ -1,11 +1,13 @@
 """How easily ions pass through the bulk, along a boundary and across it, side by side for all structures."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
 from seiflow.report.wording import show
 
+NAME_WIDTH = 31
 HEADINGS = ("Bulk", "Along a", "Along b", "Across", "Hops computed")
 
 
@@ -57,13 +59,19 @@ def format_passable(rows: Sequence[Passable]) -> str:
         return ""
     lines = [_line("", HEADINGS)]
     for row in rows:
-        first, *others = row.bulk or ("",)
-        lines.append(_line(f"{row.structure} · {row.calculator}", (first, *row.barriers, row.hops)))
-        lines += [_line("", (other, "", "", "", "")) for other in others]
+        numbers = itertools.chain([(*row.barriers, row.hops)], itertools.repeat(("",) * (len(HEADINGS) - 1)))
+        for name, bulk in itertools.zip_longest(_names(row), row.bulk or ("",), fillvalue=""):
+            lines.append(_line(name, (bulk, *next(numbers))))
     return "\n".join(["Percolation barriers", *lines])
+
+
+def _names(row: Passable) -> tuple[str, ...]:
+    """Return structure and calculator, on two lines if they are long."""
+    together = f"{row.structure} · {row.calculator}"
+    return (together,) if len(together) <= NAME_WIDTH else (row.structure, f"  · {row.calculator}")
 
 
 def _line(name: str, texts: Sequence[str]) -> str:
     bulk, *barriers, hops = texts
-    line = f"  {name:<31.31}{bulk:>16}" + "".join(f"{text:>15}" for text in barriers)
+    line = f"  {name:<{NAME_WIDTH}.{NAME_WIDTH}}{bulk:>16}" + "".join(f"{text:>15}" for text in barriers)
     return f"{line}  {hops}".rstrip()
