@@ -303,8 +303,8 @@ def solved(atoms: Atoms, charge: int) -> tuple[float, float]:
     from gpaw.new.ase_interface import GPAW
 
     mode, mesh = {"name": "pw", "ecut": 300}, {"size": (1, 1, 1), "gamma": True}
-    smearing = {"name": "fermi-dirac", "width": 0.05}
-    solver = GPAW(mode=mode, xc="PBE", kpts=mesh, charge=charge, occupations=smearing, txt=None, convergence={"density": 1e-6})
+    rest = {"occupations": {"name": "fermi-dirac", "width": 0.05}, "convergence": {"density": 1e-6}, "setups": {"F": "v2"}}
+    solver = GPAW(mode=mode, xc="PBE", kpts=mesh, charge=charge, txt=None, **rest)
     solver.calculate(atoms, ["energy"])
     return solver.results["energy"], solver.get_homo_lumo()[0]
 
