@@ -39,7 +39,8 @@ from seiflow.engine import Engine
 from seiflow.errors import PhysicsError, SeiflowError
 from seiflow.journal import Journal
 from seiflow.planar_settings import PlanarSettings
-from seiflow.properties.migration.hop import BAND, barrier_between
+from seiflow.properties.migration.finding import BAND
+from seiflow.properties.migration.hop import barrier_between
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.states import LARGEST_DISPLACEMENT, Ends
 from seiflow.properties.planar import planar_relaxation

@@ -20,11 +20,12 @@ from ase.spacegroup import crystal
 
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
-from seiflow.properties.migration import hop as hop_module
+from seiflow.properties.migration import finding
 from seiflow.properties.migration.band import NoBarrierError, NoSaddleError, climbing_band
 from seiflow.properties.migration.crossing import cross
 from seiflow.properties.migration.descent import descend
-from seiflow.properties.migration.hop import BAND, CLIMB, Barrier, Frames, barrier_between, hop_barrier
+from seiflow.properties.migration.finding import BAND, CLIMB
+from seiflow.properties.migration.hop import Barrier, Frames, barrier_between, hop_barrier
 from seiflow.properties.migration.migration import HopResult, migration
 from seiflow.properties.migration.network import Hop, Network, Site, hop_network, make_supercell
 from seiflow.properties.migration.saddle import find_saddle
@@ -392,7 +393,7 @@ def test_saddle_sought_from_the_top_of_a_band_is_the_one_of_the_search(alloy: Ca
         message = "the saddle lies beside the hop"
         raise PhysicsError(message)
 
-    monkeypatch.setattr(hop_module, "_searched", fails)
+    monkeypatch.setattr(finding, "_searched", fails)
     coarse = SETTINGS.model_copy(update={"band_fmax": 0.3})
     engine = Engine(EMT())
     band = climbing_band(alloy.ends, engine, coarse)
@@ -403,7 +404,7 @@ def test_saddle_sought_from_the_top_of_a_band_is_the_one_of_the_search(alloy: Ca
     assert "found from the top of a climbing band" in barrier.warnings[0]
     assert barrier.largest_force_ev_per_angstrom <= SETTINGS.fmax
     assert barrier.saddle_energy_ev == pytest.approx(alloy.barrier.saddle_energy_ev, abs=2e-4)
-    monkeypatch.setattr(hop_module, "PROOF", cost)
+    monkeypatch.setattr(finding, "PROOF", cost)
     engine = Engine(EMT())
     barrier, _ = barrier_between(alloy.ends, "hop", 2.5, engine, coarse, most_evaluations=2 * cost)
     assert barrier.method == BAND
