@@ -1,6 +1,7 @@
 """Energies of point defects agree with a plain calculation, add up, and belong to the defects they are said to belong to."""
 
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from seiflow.properties.defects.defects import Defects, Reservoir, defects
 from seiflow.properties.defects.host import Host, make_host
 from seiflow.records import plain, read_record
 from seiflow.report.collect import Target, collect
+from seiflow.report.figures import draw
 from seiflow.report.quantities import quantities
 from seiflow.report.table import format_table
 from seiflow.settings import DefectSettings
@@ -256,6 +258,13 @@ def test_command_writes_a_record_that_the_table_shows(tmp_path: Path, crystal: A
     assert numbers["schottky_energy_ev"].value == record["schottky_energy_ev"]
     assert numbers["frenkel_energy_ev"].unit == "eV"
     assert "Schottky set, apart" in format_table(found, {})
+    (figure,) = [drawing.svg for drawing in draw(found, {}) if drawing.name == "pair-energies"]
+    stayed = [pair for pair in record["frenkel"]["pairs"] if pair["formation_energy_ev"] is not None]
+    assert len(stayed) > 1
+    markers = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: #0072b2', figure)
+    shown = sorted((float(x), float(y)) for x, y in markers)[: len(stayed)]
+    assert len(markers) == len(stayed) + 1, "and one in the legend"
+    assert np.corrcoef([x for x, _ in shown], sorted(pair["separation_angstrom"] for pair in stayed))[0, 1] > 0.999
 
 
 def test_study_finds_the_element_and_refuses_small_cells(tmp_path: Path, library: object) -> None:
@@ -268,4 +277,4 @@ def test_study_finds_the_element_and_refuses_small_cells(tmp_path: Path, library
     assert checked.reservoir("Cu", "emt") is None
     assert {job.name for job in checked.jobs} == {"relaxation", "defects"}
     with pytest.raises(StudyError, match=r"defects\.image_distance"):
-        Study({**study, "settings": {"defects": {"image_distance": 4}}})
+        Study({**study, "settings": {"defects": {"image_distance": 4}}}).refuse_unsuited()

@@ -27,7 +27,7 @@ from seiflow.properties.migration.planar import (
 )
 from seiflow.properties.migration.routes import Found
 from seiflow.properties.migration.search import search
-from seiflow.records import write_record
+from seiflow.records import read_record, write_record
 from seiflow.report import Target, collect, make_report
 from seiflow.report.barrier_map import barrier_map, caption, coloured_hops
 from seiflow.report.collect import Case
@@ -409,6 +409,17 @@ def test_no_intrinsic_activation_without_defects(tmp_path: Path) -> None:
     write_bulk(tmp_path)
     _, _, rows = report(tmp_path, targets(BULK))
     assert not [row for row in rows if row["property"] == "intrinsic_activation_energy_ev"]
+
+
+def test_change_in_a_larger_supercell_is_in_the_table(tmp_path: Path) -> None:
+    """A hop computed once more in a larger supercell has its change in the table; one that was not has no such row."""
+    write_bulk(tmp_path / "results")
+    path = tmp_path / f"results/{BULK}/emt/hops/hop_1.json"
+    larger = {"image_distance_angstrom": 12.0, "atoms": 216, "barrier_change_ev": -0.038}
+    write_record(path, read_record(path) | {"larger": larger | {"barrier_forward_ev": 0.262, "barrier_backward_ev": 0.262}})
+    _, _, rows = report(tmp_path / "results", targets(BULK))
+    found = {row["property"]: float(row["value"]) for row in rows if "larger" in row["property"]}
+    assert found == {"barrier_larger_cell_change_ev[hop_1]": -0.038, "larger_image_distance_angstrom[hop_1]": 12.0}
 
 
 def test_supercells_that_are_not_diagonal_fold_back(tmp_path: Path) -> None:

@@ -248,12 +248,12 @@ def test_names_of_a_network_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("structure", "name"), [("Li2O-111-mirror", "segregation"), ("Al", "interstitial_migration")])
 def test_cell_whose_images_share_neighbours_is_refused(structure: str, name: str) -> None:
-    """A supercell too small for its own images is refused before the first job, with the distance that suffices."""
+    """A supercell too small for its own images is told before the first job, with the distance that suffices."""
     block = {"structures": [structure], "calculators": ["emt" if structure == "Al" else "chgnet"], "properties": [name]}
-    (told,) = problems({"calculations": [block], "settings": {name: {"image_distance": 1.0}}})
+    (told,) = Study({"calculations": [block], "settings": {name: {"image_distance": 1.0}}}).unsuited
     found = re.search(rf"share neighbours.*settings: {name}\.image_distance: (\d\.\d)", told)
     assert found is not None
-    Study({"calculations": [block], "settings": {name: {"image_distance": float(found[1])}}})
+    assert not Study({"calculations": [block], "settings": {name: {"image_distance": float(found[1])}}}).unsuited
 
 
 @pytest.mark.parametrize(

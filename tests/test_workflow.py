@@ -282,6 +282,37 @@ def test_failed_job_leaves_the_others_and_a_reason(copied: Path, run: Run, workf
     assert re.search(summary, done.stdout, re.MULTILINE)
 
 
+def test_setting_unsuited_to_one_structure_fails_its_jobs_alone(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """Hops that form no network and a supercell too small are told before the first job, and only what needs them is left out.
+
+    Without keep-going, and for ``seiflow check``, the study is refused as a whole.
+    """
+    wanted = {"structures": ["Al"], "calculators": ["emt"], "properties": ["elasticity", "migration", "interstitial_migration"]}
+    settings = {"migration": {"cutoff": 1.5}, "interstitial_migration": {"image_distance": 1.0}}
+    study = {"results": "results", "calculations": [wanted], "settings": settings}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    reasons = [r"hops up to 1\.5 Å do not percolate", r"share neighbours; .*settings: interstitial_migration\.image_distance: \d"]
+
+    checked = run("seiflow", "check", "study.yaml", cwd=tmp_path)
+    stopped = run("snakemake", *workflow("--workflow-profile", "none"), cwd=tmp_path)
+    for refused in (checked, stopped):
+        assert refused.returncode == 1
+        assert all(re.search(f"error: (.*\n)*.*{reason}", refused.stderr) for reason in reasons)
+        assert not (tmp_path / "results/Al").exists()
+
+    done = run("snakemake", *workflow(), cwd=tmp_path)
+    assert done.returncode == 1
+    beforehand = (done.stdout + done.stderr).split("Job ")[0]
+    assert all(re.search(f"warning: (.*\n)*.*{reason}", beforehand) for reason in reasons)
+    assert {path.stem for path in (tmp_path / "results/Al/emt").glob("*.json")} == {"relaxation", "elasticity"}
+    told = [
+        (tmp_path / f"results/Al/emt/{name}.failed").read_text(encoding="utf-8") for name in ("hops", "interstitial_migration")
+    ]
+    assert all(re.search(reason, text) for reason, text in zip(reasons, told, strict=True))
+    assert re.search(r"3 of 5 done, 2 failed|2 of 4 done, 2 failed", done.stdout)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_wrong_study_stops_snakemake_before_any_job(tmp_path: Path, run: Run, workflow: Command) -> None:
     """Snakemake on a study with mistakes names all of them, starts no job, shows no traceback of Python and exits with 1."""
     study = {"calculations": [{"structures": ["Copper", "LiF"], "calculators": ["emt"], "properties": ["elasticity"]}]}

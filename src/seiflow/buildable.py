@@ -7,17 +7,25 @@ a digest of all that the checks of a structure depend on: recipes, properties, s
 import contextlib
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from seiflow.errors import InputError
+from seiflow.errors import InputError, SettingError
+from seiflow.properties.charged.plan import plan_charged
+from seiflow.properties.defects.defects import supercells
+from seiflow.properties.interstitial_migration.ground import IMAGES, interstitial_host
 from seiflow.properties.migration.fitness import refuse_hops
+from seiflow.properties.segregation import refuse_near_images
 from seiflow.records import versions, write_text
 from seiflow.settings import PropertySettings
 from seiflow.shelves import StructureRecipe
 from seiflow.structures.build import build_structure, ingredients_as_published
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.structures.slab import Slab
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 FILE = ".buildable"
 """In the results folder; a digest a line."""
@@ -38,34 +46,45 @@ def refuse_unbuildable(
         settings: Of the study.
 
     Raises:
-        SeiflowError: saying what is wrong.
+        SettingError: if the structure is sound but the settings do not suit some of what is wanted of it.
+        SeiflowError: saying what else is wrong.
     """
     built = build_structure(recipe, ingredients_as_published(phases))
     if isinstance(built.details, Slab) and "boundary" in properties:
         built.details.termination.refuse_polar(recipe.name)
-    if "migration" in properties:
-        refuse_hops(recipe, list(phases.values()), built.atoms, settings)
-    if "segregation" in properties and not isinstance(recipe, PhaseRecipe):
-        from seiflow.properties.segregation import refuse_near_images
+    if isinstance(recipe, PhaseRecipe):
+        checks = _checks_of_phase(recipe, built.atoms, settings)
+    else:
+        checks = _checks_of_boundary(recipe, list(phases.values()), built.atoms, settings)
+    unsuited = []
+    for name, check in checks:
+        if name in properties:
+            try:
+                check()
+            except SettingError as error:
+                unsuited.append(str(error))
+    if unsuited:
+        raise SettingError("\n".join(unsuited))
 
-        refuse_near_images(recipe.name, built.atoms, list(phases.values()), settings.segregation.image_distance)
-    if "interstitial_migration" in properties:
-        from seiflow.properties.interstitial_migration.ground import IMAGES, interstitial_host
-        from seiflow.properties.segregation import refuse_near_images
 
-        apart = settings.interstitial_migration
-        if isinstance(recipe, PhaseRecipe):
-            interstitial_host(built.atoms, recipe, apart)
-        else:
-            refuse_near_images(recipe.name, built.atoms, list(phases.values()), apart.image_distance, IMAGES)
-    if "defects" in properties and isinstance(recipe, PhaseRecipe):
-        from seiflow.properties.defects.defects import supercells
+Check = tuple[str, Callable[[], object]]
+"""A property, and what refuses settings with which it cannot be computed."""
 
-        supercells(built.atoms, recipe, settings.defects)
-    if "charged_defects" in properties and isinstance(recipe, PhaseRecipe):
-        from seiflow.properties.charged.plan import plan_charged
 
-        plan_charged(built.atoms, recipe, settings.charged_defects)
+def _checks_of_phase(recipe: PhaseRecipe, atoms: "Atoms", settings: PropertySettings) -> Iterator[Check]:
+    yield "migration", lambda: refuse_hops(recipe, [recipe], atoms, settings)
+    yield "interstitial_migration", lambda: interstitial_host(atoms, recipe, settings.interstitial_migration)
+    yield "defects", lambda: supercells(atoms, recipe, settings.defects)
+    yield "charged_defects", lambda: plan_charged(atoms, recipe, settings.charged_defects)
+
+
+def _checks_of_boundary(
+    recipe: StructureRecipe, phases: Sequence[PhaseRecipe], atoms: "Atoms", settings: PropertySettings
+) -> Iterator[Check]:
+    yield "migration", lambda: refuse_hops(recipe, phases, atoms, settings)
+    yield "segregation", lambda: refuse_near_images(recipe.name, atoms, phases, settings.segregation.image_distance)
+    apart = settings.interstitial_migration.image_distance
+    yield "interstitial_migration", lambda: refuse_near_images(recipe.name, atoms, phases, apart, IMAGES)
 
 
 class Sound:

@@ -137,6 +137,7 @@ def _check(options: argparse.Namespace) -> None:
     from seiflow.study_remarks import remarks
 
     study = Study.read(options.study)
+    study.refuse_unsuited()
     require_writable(Path(study.config.results))
     print("\n".join([f"{options.study}: no mistakes", *(f"note: {text}" for text in remarks(study)), str(estimate(study))]))
     runs = what_runs(study.sourced_calculators, study.folders)

@@ -92,6 +92,9 @@ def settings_sections(name: str, kind: str) -> tuple[str, ...]:
 class Study:
     """A checked study; making one finds every mistake that can be found without computing.
 
+    A setting that does not suit one structure, such as a supercell too small for its own images, is refused by the jobs that need
+    it, and all others can be computed: what is wrong is told in ``unsuited``, a sentence each, where there is no other mistake.
+
     Args:
         data: What the YAML file holds.
         where: What messages call the file.
@@ -115,10 +118,10 @@ class Study:
         """Check the data."""
         self._where = where
         self._lines = lines or {}
-        self._refuse(problems_of(data, StudyConfig))
+        self._refuse([Problem(*problem) for problem in problems_of(data, StudyConfig)])
         self.config = StudyConfig.model_validate(data)
         self.folders = [Path(folder).expanduser() for folder in self.config.library]
-        self._refuse([((), problem) for problem in self._foreign_problems()])
+        self._refuse([Problem((), problem) for problem in self._foreign_problems()])
         self.structures = structure_shelf(self.folders)
         self.phases = phase_shelf(self.folders)
         self.calculators = calculator_shelf(self.folders)
@@ -126,7 +129,10 @@ class Study:
         missing = [
             problem_at(("library", number), told) for number, path in enumerate(self.folders) if (told := _not_a_library(path))
         ]
-        self._refuse([*missing, *self._machine_problems(), *([] if checked else self._block_problems(conda=conda))])
+        found = [*missing, *self._machine_problems(), *([] if checked else self._block_problems(conda=conda))]
+        if not all(problem.own for problem in found):
+            self._refuse(found)
+        self.unsuited = self._listed(found)
 
     @classmethod
     def read(cls, path: Path) -> "Study":
@@ -206,10 +212,21 @@ class Study:
             found.setdefault(calculator, {}).setdefault(self.phases.get(phase).formula, []).append(phase)
         return found
 
+    def refuse_unsuited(self) -> None:
+        """Refuse a study of which not all can be computed.
+
+        Raises:
+            StudyError: listing what is in ``unsuited``.
+        """
+        if self.unsuited:
+            raise StudyError(self._where, self.unsuited)
+
     def _refuse(self, problems: Sequence[Problem]) -> None:
         if problems:
-            listed = dict.fromkeys(line_at(location, self._lines) + text for location, text in problems)
-            raise StudyError(self._where, list(listed))
+            raise StudyError(self._where, self._listed(problems))
+
+    def _listed(self, problems: Sequence[Problem]) -> list[str]:
+        return list(dict.fromkeys(line_at(problem.location, self._lines) + problem.text for problem in problems))
 
     def _foreign_problems(self) -> list[str]:
         """Return what a study that came from an archive may not do, before anything that it names is looked at."""

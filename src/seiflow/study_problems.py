@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from seiflow.buildable import Sound
 from seiflow.calculators.environments import conda_problem
@@ -14,7 +15,7 @@ from seiflow.calculators.recipes import CalculatorRecipe, uncovered
 from seiflow.calculators.signatures import argument_problems
 from seiflow.calculators.trust import path_problems
 from seiflow.documents import Location
-from seiflow.errors import InputError, SeiflowError
+from seiflow.errors import InputError, SeiflowError, SettingError
 from seiflow.reference_forces import missing_reference
 from seiflow.settings import PropertySettings
 from seiflow.shelves import Kind, Shelf, StructureRecipe, phases_of, species_of
@@ -22,13 +23,24 @@ from seiflow.structures.planar_recipes import InterfaceRecipe
 from seiflow.structures.recipes import PhaseRecipe
 from seiflow.study_blocks import PROPERTIES, Calculation, PropertyName
 
-Problem = tuple[Location, str]
-"""Where something is wrong, and a sentence that tells where and what."""
+
+class Problem(NamedTuple):
+    """Something wrong in a study.
+
+    Attributes:
+        location: Where.
+        text: A sentence that tells where and what.
+        own: Whether only the jobs fail whose setting it is, and all others can be computed.
+    """
+
+    location: Location
+    text: str
+    own: bool = False
 
 
-def problem_at(location: Location, text: str) -> Problem:
+def problem_at(location: Location, text: str, *, own: bool = False) -> Problem:
     """Return a problem whose sentence begins with its place."""
-    return location, f"{'.'.join(map(str, location))}: {text}"
+    return Problem(location, f"{'.'.join(map(str, location))}: {text}", own)
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,8 @@ class _Block:
     properties: Sequence[PropertyName]
     settings: PropertySettings
 
-    def at(self, key: str, text: str) -> Problem:
-        return problem_at((*self.place, key), text)
+    def at(self, key: str, text: str, *, own: bool = False) -> Problem:
+        return problem_at((*self.place, key), text, own=own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +178,8 @@ class Checks:
             self.sound.require(recipe, phases, block.properties, block.settings)
         except SeiflowError as error:
             message = str(error)
-            yield block.at("structures", message if message.startswith(recipe.name) else f"{recipe.name}: {message}")
+            told = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
+            yield block.at("structures", told, own=isinstance(error, SettingError))
 
     def _mobile_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""

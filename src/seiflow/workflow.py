@@ -48,10 +48,21 @@ class Plan:
         self.study = study
         self.results = study.config.results
         self.file = f"{self.results}/study.yaml"
-        self.notes = prepare(study, self._write_study, dry=dry) if leads else []
+        self.notes = [f"warning: {told}\nits jobs will fail; if Snakemake keeps going, all others run" for told in study.unsuited]
+        self.notes += prepare(study, self._write_study, dry=dry) if leads else []
 
-    def begin(self) -> None:
-        """Keep other runs off the results until this process ends; Snakemake calls it before the first job."""
+    def begin(self, *, keep_going: bool) -> None:
+        """Keep other runs off the results until this process ends; Snakemake calls it before the first job.
+
+        Args:
+            keep_going: Whether jobs may fail while others go on; if not, none begins where some are known to fail.
+        """
+        if not keep_going:
+            try:
+                self.study.refuse_unsuited()
+            except InputError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the message a user is to see
+                raise SystemExit(1) from None
         results = Path(self.results)
         lock = Lock(results)
         other = lock.take()

@@ -28,7 +28,7 @@ rule report:
 
 
 onstart:
-    PLAN.begin()
+    PLAN.begin(keep_going=workflow.execution_settings.keep_going)
 
 
 onerror:

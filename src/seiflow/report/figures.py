@@ -12,6 +12,8 @@ import numpy as np
 from seiflow.report.canvas import INK, PALETTE, Drawing, canvas
 from seiflow.report.charged_figure import CAPTION, formation_energies
 from seiflow.report.collect import Case, Collected
+from seiflow.report.defects_figure import CAPTION as PAIRS
+from seiflow.report.defects_figure import has_pairs, pair_energies
 from seiflow.report.quantities import MODULI, References, compare, is_cubic
 from seiflow.report.references import find
 from seiflow.report.views import Band
@@ -47,6 +49,9 @@ def draw(collected: Collected, references: References) -> list[Drawing]:
             Drawing(structure, case.calculator, "bands", _CAPTIONS["bands"], band_profiles(case)) for case in cases if case.bands
         ]
         for case in cases:
+            if case.defects and has_pairs(case.defects):
+                dots = pair_energies(case.defects, f"{structure} {case.calculator}")
+                drawings.append(Drawing(structure, case.calculator, "pair-energies", PAIRS, dots))
             if case.charged and any(defect.formation_energy_ev for defect in case.charged.defects):
                 lines = formation_energies(case.charged, f"{structure} {case.calculator}")
                 drawings.append(Drawing(structure, case.calculator, "formation-energies", CAPTION, lines))

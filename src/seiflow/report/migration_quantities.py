@@ -45,6 +45,9 @@ def _hops(case: Case) -> Iterator[Quantity]:
         for name in names:
             if getattr(band, name) is not None:
                 yield Quantity(f"{name}[{band.hop}]", getattr(band, name))
+        if band.larger:
+            yield Quantity(f"barrier_larger_cell_change_ev[{band.hop}]", band.larger.barrier_change_ev)
+            yield Quantity(f"larger_image_distance_angstrom[{band.hop}]", band.larger.image_distance_angstrom)
 
 
 def _bulk(record: Migration) -> Iterator[Quantity]:

@@ -125,6 +125,7 @@ class Frenkel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     species: str
+    isolated_energy_ev: float | None
     pairs: tuple[DefectPair, ...]
 
 
@@ -212,6 +213,15 @@ class Profile(BaseModel):
     energy_ev: tuple[float, ...]
 
 
+class LargerSupercell(BaseModel):
+    """The same hop in a larger supercell."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    image_distance_angstrom: float
+    barrier_change_ev: float
+
+
 class Band(BaseModel):
     """What was found of one hop."""
 
@@ -231,6 +241,7 @@ class Band(BaseModel):
     curvatures_ev_per_angstrom2: tuple[float, ...]
     negative_modes: int
     path: Profile
+    larger: LargerSupercell | None = None
 
 
 class Hop(Record, Band):

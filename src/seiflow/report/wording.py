@@ -107,6 +107,8 @@ LABELS = {
     "defect_pair_energy_ev": "Pair",
     "defect_pair_separation_angstrom": "Separation of",
     "defect_larger_cell_change_ev": "Change, larger cell,",
+    "barrier_larger_cell_change_ev": "Barrier, change in a larger cell,",
+    "larger_image_distance_angstrom": "Images apart, larger cell,",
     "defect_image_distance_angstrom": "Images of defects apart",
     "defect_atoms": "Atoms, cell of defects",
     "charged_schottky_energy_ev": "Schottky, charged, alone",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seiflow.errors import InputError
+from seiflow.errors import InputError, SettingError
 from seiflow.properties.defects.arrangements import Arrangement, interstitial, vacancy
 from seiflow.properties.defects.host import Host, Place, make_host
 from seiflow.structures.supercell import LENGTH_TOLERANCE, refuse_shared_neighbours
@@ -132,7 +132,7 @@ def _refuse_nothing_far(host: Host, recipe: "PhaseRecipe", place: Place) -> None
         f"{recipe.name}: images of an ion at {place.site} would be {apart:.2f} Å apart, and no atom is farther from it than half "
         f"of that, where potentials are aligned (settings: charged_defects.image_distance: more than {apart:.2f})"
     )
-    raise InputError(message)
+    raise SettingError(message)
 
 
 def _refuse_unsuited(host: Host, recipe: "PhaseRecipe") -> None:

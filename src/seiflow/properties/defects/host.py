@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.geometry import get_distances
 
-from seiflow.errors import InputError
+from seiflow.errors import InputError, SettingError
 from seiflow.structures.interstitials import Interstitial, interstitials
 from seiflow.structures.space_group import operations, orbits
 from seiflow.structures.supercell import LENGTH_TOLERANCE, image_distance, supercell_matrix
@@ -199,7 +199,7 @@ def refuse_small(host: Host, name: str, width: float) -> None:
     """Refuse a supercell in which a set of defects of a width (Å) is not told from its periodic images.
 
     Raises:
-        InputError: saying how large a supercell has to be.
+        SettingError: saying how large a supercell has to be.
     """
     needed = width + 2 * host.contact_angstrom
     if host.image_distance_angstrom < needed - LENGTH_TOLERANCE:
@@ -208,7 +208,7 @@ def refuse_small(host: Host, name: str, width: float) -> None:
             f"{host.image_distance_angstrom:.2f} Å apart; the supercell must hold them at least {needed:.2f} Å apart "
             f"(settings: defects.image_distance: {np.ceil(needed * 10) / 10:.1f})"
         )
-        raise InputError(message)
+        raise SettingError(message)
 
 
 def _units(supercell: "Atoms", recipe: "PhaseRecipe") -> tuple[Unit, ...]:

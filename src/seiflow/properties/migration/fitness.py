@@ -30,7 +30,7 @@ def refuse_hops(recipe: "StructureRecipe", phases: Sequence[PhaseRecipe], atoms:
         settings: Of the study.
 
     Raises:
-        InputError: naming the setting and what it must be.
+        SettingError: naming the setting and what it must be.
     """
     longest = 0.0
     for phase in phases:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import InputError, StructureError
+from seiflow.errors import SettingError, StructureError
 from seiflow.properties.migration.hop import Barrier, LargerSupercell, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
@@ -69,7 +69,7 @@ def refuse_not_larger(
         settings: What asks for it.
 
     Raises:
-        InputError: naming the two settings.
+        SettingError: naming the two settings.
     """
     sizes = [round(atoms * abs(np.linalg.det(matrix))) for matrix in (supercell, larger)]
     if sizes[1] <= sizes[0]:
@@ -77,7 +77,7 @@ def refuse_not_larger(
             f"a supercell for images {settings.larger_image_distance:g} Å apart has {sizes[1]} atoms, that for "
             f"{settings.image_distance:g} Å {sizes[0]}: it must be larger (settings: migration.larger_image_distance)"
         )
-        raise InputError(message)
+        raise SettingError(message)
 
 
 def same_hop(crystal: "Atoms", supercell: "Atoms", hop: Hop, other: "Atoms", network: Network) -> Hop:
