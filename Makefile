@@ -20,7 +20,7 @@ GPAW_WITHOUT_MPI = mpi = False\nlibraries.append("blas")\n
 .PHONY: run test lint bench docs fitness environment constraints clean
 
 run: $(READY)
-	@seiflow check $(STUDY)
+	@seiflow check --keep-going $(STUDY)
 	@snakemake --profile profiles/default --configfile $(STUDY); status=$$?; seiflow table $(STUDY) && exit $$status
 
 test: lint

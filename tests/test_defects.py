@@ -261,10 +261,13 @@ def test_command_writes_a_record_that_the_table_shows(tmp_path: Path, crystal: A
     (figure,) = [drawing.svg for drawing in draw(found, {}) if drawing.name == "pair-energies"]
     stayed = [pair for pair in record["frenkel"]["pairs"] if pair["formation_energy_ev"] is not None]
     assert len(stayed) > 1
-    markers = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="fill: #0072b2', figure)
-    shown = sorted((float(x), float(y)) for x, y in markers)[: len(stayed)]
+    markers = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)" style="(?:fill|stroke): #0072b2', figure)
+    shown = np.array(markers, dtype=float)[: len(stayed)]
     assert len(markers) == len(stayed) + 1, "and one in the legend"
-    assert np.corrcoef([x for x, _ in shown], sorted(pair["separation_angstrom"] for pair in stayed))[0, 1] > 0.999
+    values = np.array([(pair["separation_angstrom"], pair["formation_energy_ev"]) for pair in stayed])
+    steps, drawn = values[1:] - values[0], shown[1:] - shown[0]
+    assert drawn[:, 0] / steps[:, 0] == pytest.approx(np.full(len(steps), drawn[0, 0] / steps[0, 0]))
+    assert (np.sign(drawn) == np.sign(steps) * [1, -1]).all(), "upwards is downwards in SVG"
 
 
 def test_study_finds_the_element_and_refuses_small_cells(tmp_path: Path, library: object) -> None:

@@ -498,6 +498,33 @@ def test_band_over_a_minimum_is_refused_and_bounds_the_saddles() -> None:
     assert caught.value.height_ev == pytest.approx(24 / 27, abs=0.05)
 
 
+def test_minimum_that_a_band_passes_splits_the_hop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the search fails and the band passes a minimum, the hop is split there; the higher of two unlike saddles is proved.
+
+    Where that fails too, the hop is refused and bounded by the band.
+    """
+
+    def fails(*_: object) -> None:
+        message = "the saddle lies beside the hop"
+        raise PhysicsError(message)
+
+    monkeypatch.setattr(finding, "_searched", fails)
+    x = np.linspace(-1, 1, 20001)
+    highest = (6 * x**2 * (x**2 - 1) ** 2 * (1 - 0.4 * x)).max()
+    settings, landscape = MigrationSettings(band_fmax=0.2), {"bow": -0.6, "well": True, "slant": 0.4}
+    engine = Engine(Landscape(REFERENCE, **landscape))
+    barrier, _ = barrier_between(model_ends(), "hop", 2.0, engine, settings)
+    assert barrier.method == CLIMB
+    assert "beside a minimum that a climbing band passes" in barrier.warnings[0]
+    assert barrier.barrier_forward_ev == pytest.approx(highest, abs=2e-3)
+    assert barrier.negative_modes == 1
+    assert barrier.intermediate_minima_ev == pytest.approx([0.0], abs=2e-3)
+    monkeypatch.setattr(finding, "split_at", fails)
+    with pytest.raises(NoSaddleError, match="the hop is two hops") as caught:
+        barrier_between(model_ends(), "hop", 2.0, Engine(Landscape(REFERENCE, **landscape)), settings)
+    assert caught.value.height_ev == pytest.approx(highest, abs=0.1)
+
+
 def test_symmetric_hop_over_a_minimum_is_two_hops() -> None:
     """Where the ion can rest half way, the hop has the barrier of the saddles beside that minimum, and names it."""
     crossing = cross(model_ends(MIRROR), Engine(Landscape(REFERENCE, bow=-0.6, well=True)), MigrationSettings())

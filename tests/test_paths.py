@@ -3,17 +3,20 @@
 import dataclasses
 import itertools
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.io import write
 from ase.mep import NEB
 from ase.optimize import BFGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seiflow.cli import main
 from seiflow.engine import Engine
 from seiflow.errors import InputError, PhysicsError
 from seiflow.properties.migration.climb import PATH_ERROR, interpolated
@@ -392,12 +395,19 @@ def test_hop_is_found_again_in_a_larger_supercell() -> None:
     assert bool(larger.warnings) == (abs(larger.barrier_change_ev) > 0.03)
 
 
-def test_larger_supercell_that_is_not_larger_is_refused() -> None:
-    """Before anything is computed: a distance that gives the same supercell would tell a change of nothing."""
+def test_larger_supercell_that_is_not_larger_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is computed, by the study and by the first job: the same supercell would tell a change of nothing."""
     phase = phase_shelf().get("Cu")
     same = PropertySettings(migration=MigrationSettings(image_distance=7.0, larger_image_distance=7.1))
     with pytest.raises(InputError, match="it must be larger"):
         refuse_hops(phase, [phase], copper(), same)
+    write(tmp_path / "relaxed.extxyz", copper())
+    shelf = Path(__file__).parents[1]
+    arguments = ["--structure", str(shelf / "structures/phases/Cu.yaml"), "--calculator", str(shelf / "calculators/emt.yaml")]
+    arguments += ["--settings", same.model_dump_json(include={"migration"}), "--relaxed", str(tmp_path / "relaxed.extxyz")]
+    assert main(["hops", *arguments, "--output", str(tmp_path / "hops.json")]) == 1
+    assert "Cu: a supercell for images 7.1 Å apart has" in capsys.readouterr().err
+    assert not (tmp_path / "hops.json").exists()
 
 
 @given(networks())

@@ -300,6 +300,10 @@ def test_setting_unsuited_to_one_structure_fails_its_jobs_alone(tmp_path: Path, 
         assert all(re.search(f"error: (.*\n)*.*{reason}", refused.stderr) for reason in reasons)
         assert not (tmp_path / "results/Al").exists()
 
+    warned = run("seiflow", "check", "--keep-going", "study.yaml", cwd=tmp_path)
+    assert warned.returncode == 0
+    assert all(re.search(f"warning: .*{reason}", warned.stdout) for reason in reasons)
+
     done = run("snakemake", *workflow(), cwd=tmp_path)
     assert done.returncode == 1
     beforehand = (done.stdout + done.stderr).split("Job ")[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seiflow.errors import InputError, SettingError
+from seiflow.errors import InputError, UnsuitedError
 from seiflow.properties.charged.plan import plan_charged
 from seiflow.properties.defects.defects import supercells
 from seiflow.properties.interstitial_migration.ground import IMAGES, interstitial_host
@@ -46,7 +46,7 @@ def refuse_unbuildable(
         settings: Of the study.
 
     Raises:
-        SettingError: if the structure is sound but the settings do not suit some of what is wanted of it.
+        UnsuitedError: if the structure is sound but some of what is wanted of it does not suit it, a line each.
         SeiflowError: saying what else is wrong.
     """
     built = build_structure(recipe, ingredients_as_published(phases))
@@ -61,10 +61,10 @@ def refuse_unbuildable(
         if name in properties:
             try:
                 check()
-            except SettingError as error:
+            except UnsuitedError as error:
                 unsuited.append(str(error))
     if unsuited:
-        raise SettingError("\n".join(unsuited))
+        raise UnsuitedError("\n".join(unsuited))
 
 
 Check = tuple[str, Callable[[], object]]

@@ -95,6 +95,11 @@ def _in_resident(options: argparse.Namespace) -> int | None:
 def _people(commands: "Commands") -> None:
     check = commands.add_parser("check", help="find every mistake in a study and say what it will cost")
     check.add_argument("study", type=Path, help="study file (YAML)")
+    check.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="only warn of what does not suit one structure, for runs that go on where jobs fail",
+    )
     check.set_defaults(run=_check)
     status = commands.add_parser("status", help="say what of a study is done, running, failed or waiting, and what to do")
     status.add_argument("study", type=Path, help="study file (YAML)")
@@ -137,9 +142,12 @@ def _check(options: argparse.Namespace) -> None:
     from seiflow.study_remarks import remarks
 
     study = Study.read(options.study)
-    study.refuse_unsuited()
+    if not options.keep_going:
+        study.refuse_unsuited()
     require_writable(Path(study.config.results))
-    print("\n".join([f"{options.study}: no mistakes", *(f"note: {text}" for text in remarks(study)), str(estimate(study))]))
+    told = [*(f"warning: {text}" for text in study.unsuited), *(f"note: {text}" for text in remarks(study))]
+    heading = f"{options.study}: {'nothing else is wrong' if study.unsuited else 'no mistakes'}"
+    print("\n".join([heading, *told, str(estimate(study))]))
     runs = what_runs(study.sourced_calculators, study.folders)
     if runs:
         print(runs)

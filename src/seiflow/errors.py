@@ -5,7 +5,7 @@
     SeiflowError                 anything a user can act on; the message says what, where and what to do
     ├── InputError               a recipe, a study or a file on disk is wrong; nothing was computed
     │   ├── RecipeError          a structure or calculator recipe
-    │   ├── SettingError         a setting that does not suit one structure, of which other things can be computed
+    │   ├── UnsuitedError        what is asked of one structure does not suit it; all else can be computed
     │   └── StudyError           a study (config.yaml), with every mistake found in it
     ├── StructureError           a structure failed its certificate
     ├── CalculatorError          a calculator cannot be made, crashed, or returned nonsense
@@ -28,8 +28,8 @@ class RecipeError(InputError):
     """A structure or calculator recipe is wrong."""
 
 
-class SettingError(InputError):
-    """With a setting one quantity of one structure cannot be computed: its supercell is too small, or it leaves no hops."""
+class UnsuitedError(InputError):
+    """What is asked of one structure does not suit it: a supercell too small for its images, a cut-off that leaves no hops."""
 
 
 class StudyError(InputError):

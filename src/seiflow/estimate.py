@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seiflow.errors import UnsuitedError
 from seiflow.planar_settings import PlanarSettings
 from seiflow.properties.annealing import STRETCH, steps_of
 from seiflow.shelves import phases_of
@@ -91,12 +92,16 @@ def _built(study: Study, structure: str) -> "Atoms":
 
 
 def _work(study: Study, job: Job, atoms: "Atoms") -> _Work:
+    """Return what a property takes; nothing where it cannot be computed, which the study tells."""
     recipe = study.structures.get(job.structure)
-    if not isinstance(recipe, PhaseRecipe):
-        return _planar(study.phases.get(phases_of(recipe)[0]).mobile, atoms, job)
-    if job.name in RELAXATIONS:
-        return _Work(1, RELAXATIONS[job.name], len(atoms))
-    return _CRYSTAL[job.name](recipe, atoms, job)
+    try:
+        if not isinstance(recipe, PhaseRecipe):
+            return _planar(study.phases.get(phases_of(recipe)[0]).mobile, atoms, job)
+        if job.name in RELAXATIONS:
+            return _Work(1, RELAXATIONS[job.name], len(atoms))
+        return _CRYSTAL[job.name](recipe, atoms, job)
+    except UnsuitedError:
+        return _Work(0, 0, len(atoms))
 
 
 def _planar(mobile: str | None, atoms: "Atoms", job: Job) -> _Work:

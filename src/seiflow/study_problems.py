@@ -15,7 +15,7 @@ from seiflow.calculators.recipes import CalculatorRecipe, uncovered
 from seiflow.calculators.signatures import argument_problems
 from seiflow.calculators.trust import path_problems
 from seiflow.documents import Location
-from seiflow.errors import InputError, SeiflowError, SettingError
+from seiflow.errors import InputError, SeiflowError, UnsuitedError
 from seiflow.reference_forces import missing_reference
 from seiflow.settings import PropertySettings
 from seiflow.shelves import Kind, Shelf, StructureRecipe, phases_of, species_of
@@ -177,9 +177,10 @@ class Checks:
             phases = {name: self.phases.get(name) for name in phases_of(recipe)}
             self.sound.require(recipe, phases, block.properties, block.settings)
         except SeiflowError as error:
-            message = str(error)
-            told = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
-            yield block.at("structures", told, own=isinstance(error, SettingError))
+            own = isinstance(error, UnsuitedError)
+            for message in str(error).splitlines() if own else [str(error)]:
+                told = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
+                yield block.at("structures", told, own=own)
 
     def _mobile_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""

@@ -48,7 +48,10 @@ class Plan:
         self.study = study
         self.results = study.config.results
         self.file = f"{self.results}/study.yaml"
-        self.notes = [f"warning: {told}\nits jobs will fail; if Snakemake keeps going, all others run" for told in study.unsuited]
+        self.notes = [
+            f"warning: {told}\nits jobs will most likely fail; if Snakemake keeps going, all others run"
+            for told in study.unsuited
+        ]
         self.notes += prepare(study, self._write_study, dry=dry) if leads else []
 
     def begin(self, *, keep_going: bool) -> None:

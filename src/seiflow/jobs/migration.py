@@ -174,6 +174,7 @@ def _with_head_start(inputs: dict[str, Path], head_start: Path | None) -> dict[s
 
 
 def _network(task: Task, relaxed: Path) -> "Network":
+    from seiflow.properties.migration.larger import refuse_not_larger
     from seiflow.properties.migration.network import hop_network, refuse_small
 
     (phase,) = task.phases
@@ -181,7 +182,9 @@ def _network(task: Task, relaxed: Path) -> "Network":
     if mobile is None:
         message = f"{task.structure.name}: the recipe names no mobile species"
         raise InputError(message)
-    network = hop_network(read_structure(relaxed), mobile, task.settings.migration)
+    crystal, settings = read_structure(relaxed), task.settings.migration
+    network = hop_network(crystal, mobile, settings)
+    refuse_not_larger(task.structure.name, crystal, network.supercell, settings)
     refuse_small(task.structure.name, network.image_distance_angstrom, network.cutoff_angstrom, "migration.image_distance")
     return network
 

@@ -137,7 +137,7 @@ def refuse_near_images(
         setting: What it is called in a study.
 
     Raises:
-        SettingError: saying how large a supercell has to be.
+        UnsuitedError: saying how large a supercell has to be.
     """
     species = phases[0].mobile
     if species is None:

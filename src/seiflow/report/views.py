@@ -117,6 +117,7 @@ class DefectPair(BaseModel):
     name: str
     formation_energy_ev: float | None
     separation_angstrom: float | None
+    moved: bool
 
 
 class Frenkel(BaseModel):

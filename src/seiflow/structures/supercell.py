@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.geometry import minkowski_reduce
 
-from seiflow.errors import InputError, SettingError, StructureError
+from seiflow.errors import InputError, StructureError, UnsuitedError
 from seiflow.structures.space_group import operations
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def refuse_shared_neighbours(name: str, apart: float, contact: float, setting: s
         setting: Name of the setting that makes the supercell larger.
 
     Raises:
-        SettingError: saying how large a supercell has to be.
+        UnsuitedError: saying how large a supercell has to be.
     """
     needed = 2 * contact
     if apart < needed - LENGTH_TOLERANCE:
@@ -47,7 +47,7 @@ def refuse_shared_neighbours(name: str, apart: float, contact: float, setting: s
             f"{name}: images of a defect would be {apart:.2f} Å apart and share neighbours; they must be at least {needed:.2f} Å "
             f"apart (settings: {setting}: {np.ceil(needed * 10) / 10:.1f})"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
 
 
 def supercell_matrix(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seiflow.errors import InputError, SettingError
+from seiflow.errors import UnsuitedError
 from seiflow.properties.defects.arrangements import Arrangement, interstitial, vacancy
 from seiflow.properties.defects.host import Host, Place, make_host
 from seiflow.structures.supercell import LENGTH_TOLERANCE, refuse_shared_neighbours
@@ -71,15 +71,15 @@ def plan_charged(crystal: "Atoms", recipe: "PhaseRecipe", settings: "ChargedDefe
     """Return the supercell and the defects asked for, without computing.
 
     Raises:
-        InputError: if a species is no ion of the crystal, no void has room for an ion to add, a dielectric constant is missing,
-            the supercell is too small or the crystal a metal.
+        UnsuitedError: if a species is no ion of the crystal, no void has room for an ion to add, a dielectric constant is
+            missing, the supercell is too small or the crystal a metal.
     """
     if settings.correction != "none" and settings.dielectric is None:
         message = (
             f"{recipe.name}: the correction {settings.correction} needs the static dielectric constant of the crystal "
             "(settings: charged_defects.dielectric); correction: none leaves cells uncorrected"
         )
-        raise InputError(message)
+        raise UnsuitedError(message)
     host = make_host(crystal, recipe, settings.image_distance)
     _refuse_unsuited(host, recipe)
     ions = {unit.kind: unit.charge for unit in host.units if len(unit.members) == 1}
@@ -93,10 +93,10 @@ def _vacancies(host: Host, recipe: "PhaseRecipe", ions: dict[str, int], settings
     for species in wanted:
         if species not in ions:
             message = f"{recipe.name}: no single ion {species} to take out (settings: charged_defects.vacancies); "
-            raise InputError(message + f"there are {', '.join(sorted(ions))}")
+            raise UnsuitedError(message + f"there are {', '.join(sorted(ions))}")
     if not wanted:
         message = f"{recipe.name}: its recipe names no mobile species; say which vacancies (settings: charged_defects.vacancies)"
-        raise InputError(message)
+        raise UnsuitedError(message)
     for species, charges in sorted(wanted.items()):
         for number, unit in enumerate(host.distinct(species), start=1):
             for charge in dict.fromkeys(charges):
@@ -110,11 +110,11 @@ def _interstitials(host: Host, recipe: "PhaseRecipe", ions: dict[str, int], sett
     off = "(settings: charged_defects.interstitials; 0 leaves them out)"
     if species is None or species not in ions:
         message = f"{recipe.name}: its recipe names no mobile species that is a single ion, so there is none to add {off}"
-        raise InputError(message)
+        raise UnsuitedError(message)
     places = host.largest(species, settings.interstitials)
     if not places:
         message = f"{recipe.name}: no void of the crystal has room for another {species} {off}"
-        raise InputError(message)
+        raise UnsuitedError(message)
     for place in places:
         if settings.correction != "none":
             _refuse_nothing_far(host, recipe, place)
@@ -132,12 +132,12 @@ def _refuse_nothing_far(host: Host, recipe: "PhaseRecipe", place: Place) -> None
         f"{recipe.name}: images of an ion at {place.site} would be {apart:.2f} Å apart, and no atom is farther from it than half "
         f"of that, where potentials are aligned (settings: charged_defects.image_distance: more than {apart:.2f})"
     )
-    raise SettingError(message)
+    raise UnsuitedError(message)
 
 
 def _refuse_unsuited(host: Host, recipe: "PhaseRecipe") -> None:
     if not any(recipe.charges.values()):
         message = f"{recipe.name}: its ions have no charges, so it counts as a metal, in which defects have none either"
-        raise InputError(message)
+        raise UnsuitedError(message)
     apart, contact = host.image_distance_angstrom, host.contact_angstrom
     refuse_shared_neighbours(recipe.name, apart, contact, "charged_defects.image_distance")

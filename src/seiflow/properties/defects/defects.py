@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from seiflow.errors import SettingError
+from seiflow.errors import UnsuitedError
 from seiflow.properties.defects.arrangements import Arrangement, least_width
 from seiflow.properties.defects.cells import Cell, relax_cell
 from seiflow.properties.defects.host import Host, make_host, refuse_small
@@ -183,7 +183,7 @@ def defects(
         reservoir: What lone defects of the mobile ion are counted from. A phase that is the element itself needs none.
 
     Raises:
-        SettingError: if a supercell is too small for its own images, or the larger one is no larger.
+        UnsuitedError: if a supercell is too small for its own images, or the larger one is no larger.
     """
     host, larger_host = supercells(crystal, recipe, settings)
     anion = _anion(host, recipe) if settings.anion else None
@@ -226,7 +226,7 @@ def supercells(crystal: "Atoms", recipe: "PhaseRecipe", settings: "DefectSetting
     """Return the supercell and, if asked for, the larger one; those that cannot be used are refused.
 
     Raises:
-        SettingError: if a supercell is too small for its own images, or the larger one is no larger.
+        UnsuitedError: if a supercell is too small for its own images, or the larger one is no larger.
     """
     host = make_host(crystal, recipe, settings.image_distance)
     refuse_small(host, recipe.name, least_width(host, recipe.mobile))
@@ -238,7 +238,7 @@ def supercells(crystal: "Atoms", recipe: "PhaseRecipe", settings: "DefectSetting
             f"{recipe.name}: larger_image_distance of {settings.larger_image_distance:g} Å gives no larger supercell than "
             f"{host.image_distance_angstrom:.2f} Å; raise it above that"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
     return host, larger
 
 

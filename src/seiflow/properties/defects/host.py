@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.geometry import get_distances
 
-from seiflow.errors import InputError, SettingError
+from seiflow.errors import UnsuitedError
 from seiflow.structures.interstitials import Interstitial, interstitials
 from seiflow.structures.space_group import operations, orbits
 from seiflow.structures.supercell import LENGTH_TOLERANCE, image_distance, supercell_matrix
@@ -174,7 +174,7 @@ def make_host(crystal: "Atoms", recipe: "PhaseRecipe", distance: float) -> Host:
     """Return the supercell of a relaxed crystal in which images of a defect are at least ``distance`` apart, Å.
 
     Raises:
-        InputError: if a polyatomic group is an endless network, or the crystal is no whole number of formula units.
+        UnsuitedError: if a polyatomic group is an endless network, or the crystal is no whole number of formula units.
     """
     cell = crystal.copy()
     cell.calc = None
@@ -188,7 +188,7 @@ def make_host(crystal: "Atoms", recipe: "PhaseRecipe", distance: float) -> Host:
     counts = Counter(unit.kind for unit in units)
     if left or any(count % formula_units for count in counts.values()):
         message = f"{recipe.name}: {supercell.get_chemical_formula()} is no whole number of {recipe.formula} with whole groups"
-        raise InputError(message)
+        raise UnsuitedError(message)
     formula = {kind: count // formula_units for kind, count in sorted(counts.items())}
     contact = min(shortest_contacts(cell, recipe.polyatomic).values())
     distance = image_distance(supercell.cell)
@@ -199,7 +199,7 @@ def refuse_small(host: Host, name: str, width: float) -> None:
     """Refuse a supercell in which a set of defects of a width (Å) is not told from its periodic images.
 
     Raises:
-        SettingError: saying how large a supercell has to be.
+        UnsuitedError: saying how large a supercell has to be.
     """
     needed = width + 2 * host.contact_angstrom
     if host.image_distance_angstrom < needed - LENGTH_TOLERANCE:
@@ -208,7 +208,7 @@ def refuse_small(host: Host, name: str, width: float) -> None:
             f"{host.image_distance_angstrom:.2f} Å apart; the supercell must hold them at least {needed:.2f} Å apart "
             f"(settings: defects.image_distance: {np.ceil(needed * 10) / 10:.1f})"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
 
 
 def _units(supercell: "Atoms", recipe: "PhaseRecipe") -> tuple[Unit, ...]:
@@ -217,7 +217,7 @@ def _units(supercell: "Atoms", recipe: "PhaseRecipe") -> tuple[Unit, ...]:
     found = find_units(supercell, recipe.polyatomic)
     if found.endless:
         message = f"{recipe.name}: its polyatomic groups form an endless network, from which no whole group can be taken out"
-        raise InputError(message)
+        raise UnsuitedError(message)
     units = []
     for label in np.unique(found.labels):
         members = np.flatnonzero(found.labels == label).tolist()

@@ -75,7 +75,7 @@ def interstitial_host(crystal: "Atoms", recipe: "PhaseRecipe", settings: "Inters
     """Return the supercell of a crystal that ions are added to.
 
     Raises:
-        SettingError: if images of an ion added share neighbours.
+        UnsuitedError: if images of an ion added share neighbours.
     """
     host = make_host(crystal, recipe, settings.image_distance)
     refuse_shared_neighbours(recipe.name, host.image_distance_angstrom, host.contact_angstrom, IMAGES)

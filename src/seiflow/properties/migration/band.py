@@ -42,6 +42,15 @@ class NoSaddleError(PhysicsError):
         super().__init__(message)
 
 
+class PassedMinimumError(NoSaddleError):
+    """A converged band passes an intermediate minimum near one of its images, which is kept: the hop is two hops."""
+
+    def __init__(self, number: int, image: "Atoms", height_ev: float) -> None:
+        """Keep the image beside the height."""
+        self.image = image
+        super().__init__(f"the band passes an intermediate minimum at image {number}: the hop is two hops", height_ev)
+
+
 @dataclass(frozen=True)
 class Band:
     """A converged band.
@@ -67,7 +76,8 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings, most_
         most_evaluations: Of forces, after which no step is begun; None allows as many as the steps take.
 
     Raises:
-        NoSaddleError: if the largest force on an image stays above ``band_fmax``, or the band passes an intermediate minimum.
+        NoSaddleError: if the largest force on an image stays above ``band_fmax``.
+        PassedMinimumError: if the band passes an intermediate minimum.
         NoBarrierError: if it has no maximum between its ends.
     """
     band = _band(ends, engine, settings)
@@ -76,10 +86,12 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings, most_
         _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings, last)
         band.climb = _has_top(_energies(band, ends))  # an image of a band that only falls would climb without end
         _converge(band, settings.band_fmax, engine, settings, last)
-        energies = _energies(band, ends)
-        _check_dips(energies)
     except (PhysicsError, ConvergenceError) as error:
         raise NoSaddleError(str(error), _height(band, ends)) from error
+    energies = _energies(band, ends)
+    dip = _deepest_dip(energies)
+    if dip is not None:
+        raise PassedMinimumError(dip, band.images[dip].copy(), _height(band, ends))
     if not _has_top(energies):
         message = "the band has no maximum between its ends: no barrier separates the two states"
         raise NoBarrierError(message)
@@ -146,9 +158,8 @@ def _height(band: "NEB", ends: Ends) -> float:
     return float(ends.energy_initial + max(fit.fit_energies))
 
 
-def _check_dips(energies: "NDArray[np.float64]") -> None:
+def _deepest_dip(energies: "NDArray[np.float64]") -> int | None:
+    """Return the lowest image that lies below both its neighbours."""
     inner = energies[1:-1]
-    dips = (inner < energies[:-2] - DIP) & (inner < energies[2:] - DIP)
-    if dips.any():
-        message = f"the band passes an intermediate minimum at image {int(dips.argmax()) + 1}: the hop is two hops"
-        raise PhysicsError(message)
+    dips = np.flatnonzero((inner < energies[:-2] - DIP) & (inner < energies[2:] - DIP)) + 1
+    return int(dips[energies[dips].argmin()]) if len(dips) else None

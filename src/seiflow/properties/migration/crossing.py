@@ -56,9 +56,9 @@ def cross(ends: Ends, engine: Engine, settings: MigrationSettings, *, splits: in
     try:
         saddle = find_saddle(ends, engine, settings, start)
     except IntermediateMinimumError as error:
-        if not splits or _is_an_end(error.minimum, ends):
+        if not splits or is_an_end(error.minimum, ends):
             raise
-        return _split(ends, error, engine, settings, splits - 1)
+        return split_at(ends, error, engine, settings, splits - 1)
     descent = descend(saddle, ends, engine, settings)
     way = _Way([saddle], list(descent.points), [])
     if descent.initial is None:
@@ -141,18 +141,32 @@ def _cross_unless_lower(
     try:
         crossing = cross(leg, engine, settings, splits=splits, start=way.refined().top)
     except IntermediateMinimumError as error:
-        if profile.height > highest or not _is_an_end(error.minimum, leg):
+        if profile.height > highest or not is_an_end(error.minimum, leg):
             raise
         return interpolated, None
     return crossing.path, crossing
 
 
-def _is_an_end(minimum: Minimum, ends: Ends) -> bool:
+def is_an_end(minimum: Minimum, ends: Ends) -> bool:
+    """Tell whether a minimum is one of the two states."""
     return any(has_arrived(minimum.atoms, end, ends.mover) for end in (ends.initial, ends.final))
 
 
-def _split(ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int) -> Crossing:
-    """Cross to the minimum and from it; if it is its own image when the ends are exchanged, the second half is an image too."""
+def split_at(
+    ends: Ends, error: IntermediateMinimumError, engine: Engine, settings: MigrationSettings, splits: int = 1
+) -> Crossing:
+    """Cross to a minimum and from it; if it is its own image when the ends are exchanged, the second half is an image too.
+
+    Args:
+        ends: The two states.
+        error: Tells the minimum.
+        engine: Evaluates and relaxes.
+        settings: Tolerances and limits.
+        splits: Further intermediate minima allowed.
+
+    Raises:
+        PhysicsError: as :func:`cross`.
+    """
     minimum = error.minimum
     engine.report(f"intermediate minimum {minimum.energy - ends.energy_initial:.3f} eV above the initial state; two hops")
     first = Ends(ends.initial, minimum.atoms, ends.mover, ends.energy_initial, minimum.energy, ())

@@ -6,11 +6,11 @@ import numpy as np
 
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
-from seiflow.properties.migration.band import Band, NoSaddleError, climbing_band
+from seiflow.properties.migration.band import Band, NoSaddleError, PassedMinimumError, climbing_band
 from seiflow.properties.migration.climb import InterpolatedPath, Point, on_the_way
-from seiflow.properties.migration.crossing import Crossing, cross
+from seiflow.properties.migration.crossing import Crossing, cross, is_an_end, split_at
 from seiflow.properties.migration.descent import make_path
-from seiflow.properties.migration.saddle import judged
+from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, judged
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
 
@@ -58,9 +58,21 @@ def find_way(
             raise
         given_up = f"search for the saddle given up ({error})"
     engine.report(f"{given_up}; a climbing band instead")
-    climbed = climbing_band(ends, engine, settings, half)
-    left = None if most_evaluations is None else begun + most_evaluations - PROOF - engine.force_evaluations
-    with engine.at_most(left):
+
+    def left(kept: int) -> int | None:
+        return None if most_evaluations is None else begun + most_evaluations - kept - engine.force_evaluations
+
+    try:
+        climbed = climbing_band(ends, engine, settings, half)
+    except PassedMinimumError as passed:
+        with engine.at_most(left(0)):
+            crossing = _over_minimum(ends, passed, engine, settings)
+        if crossing is None:
+            raise
+        return FoundWay(
+            crossing, _method(crossing), warnings=(f"{given_up}, found beside a minimum that a climbing band passes",)
+        )
+    with engine.at_most(left(PROOF)):
         crossing = _from_start(ends, _top(climbed), engine, settings, "the highest image of the band stands")
     if crossing is not None and crossing.saddle.energy < climbed.energies.max() + BAND_ERROR:
         return FoundWay(crossing, _method(crossing), warnings=(f"{given_up}, found from the top of a climbing band instead",))
@@ -86,6 +98,20 @@ def _from_start(ends: Ends, start: Point, engine: Engine, settings: MigrationSet
     except (PhysicsError, ConvergenceError, CalculatorError) as error:
         engine.report(f"no saddle from where it is said to be ({error}); {otherwise}")
         return None
+
+
+def _over_minimum(ends: Ends, passed: PassedMinimumError, engine: Engine, settings: MigrationSettings) -> Crossing | None:
+    """Return the way over a hop by the minimum that a band passes; None, and why is told, if there is none."""
+    engine.report(f"{passed}; on from there")
+    try:
+        relaxed = engine.relax(passed.image, fmax=settings.fmax, label="intermediate minimum")
+        minimum = Minimum(relaxed, relaxed.get_potential_energy(), symmetric=False)
+        if not is_an_end(minimum, ends):
+            return split_at(ends, IntermediateMinimumError(minimum), engine, settings)
+        engine.report("what the band passes relaxes to an end of the hop")
+    except (PhysicsError, ConvergenceError, CalculatorError) as error:
+        engine.report(f"no way by the minimum that the band passes ({error})")
+    return None
 
 
 def _searched(ends: Ends, engine: Engine, settings: MigrationSettings) -> Crossing:

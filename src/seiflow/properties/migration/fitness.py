@@ -30,7 +30,7 @@ def refuse_hops(recipe: "StructureRecipe", phases: Sequence[PhaseRecipe], atoms:
         settings: Of the study.
 
     Raises:
-        SettingError: naming the setting and what it must be.
+        UnsuitedError: naming the setting and what it must be.
     """
     longest = 0.0
     for phase in phases:
@@ -41,9 +41,7 @@ def refuse_hops(recipe: "StructureRecipe", phases: Sequence[PhaseRecipe], atoms:
         longest = max(longest, cutoff)
         matrix = supercell_matrix(crystal, settings.migration.image_distance)
         refuse_small(phase.name, image_distance(matrix @ np.asarray(crystal.cell)), cutoff, "migration.image_distance")
-        if settings.migration.larger_image_distance is not None:
-            larger = supercell_matrix(crystal, settings.migration.larger_image_distance)
-            refuse_not_larger(len(crystal), matrix, larger, settings.migration)
+        refuse_not_larger(phase.name, crystal, matrix, settings.migration)
     mobile = phases[0].mobile
     if not isinstance(recipe, PhaseRecipe) and mobile is not None:
         longest = max(longest, planar_cutoff(atoms, mobile, settings.migration))

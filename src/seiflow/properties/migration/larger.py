@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
-from seiflow.errors import SettingError, StructureError
+from seiflow.errors import StructureError, UnsuitedError
 from seiflow.properties.migration.hop import Barrier, LargerSupercell, hop_barrier
 from seiflow.properties.migration.network import Hop, Network, hop_network, make_supercell
 from seiflow.properties.migration.states import relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.settings import MigrationSettings
+from seiflow.structures.supercell import supercell_matrix
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,7 +24,7 @@ SAME_PLACE = 1e-3
 def in_larger_supercell(
     crystal: "Atoms", network: Network, hop: Hop, barrier: Barrier, engine: Engine, settings: MigrationSettings
 ) -> LargerSupercell | None:
-    """Return the barrier of a hop in the larger supercell of the settings; None if they ask for none.
+    """Return the barrier of a hop in the larger supercell of the settings, which is larger; None if they ask for none.
 
     Args:
         crystal: The relaxed crystal.
@@ -37,7 +38,6 @@ def in_larger_supercell(
         return None
     wide = settings.model_copy(update={"image_distance": settings.larger_image_distance})
     larger = hop_network(crystal, network.mobile, wide)
-    refuse_not_larger(len(crystal), network.supercell, larger.supercell, settings)
     supercell = make_supercell(crystal, larger.supercell)
     small, symmetry = make_supercell(crystal, network.supercell), site_symmetry(supercell)
     same = same_hop(crystal, small, hop, supercell, larger)
@@ -57,27 +57,28 @@ def in_larger_supercell(
     )
 
 
-def refuse_not_larger(
-    atoms: int, supercell: "NDArray[np.int64]", larger: "NDArray[np.int64]", settings: MigrationSettings
-) -> None:
+def refuse_not_larger(name: str, crystal: "Atoms", supercell: "NDArray[np.int64]", settings: MigrationSettings) -> None:
     """Refuse a larger supercell that is not larger.
 
     Args:
-        atoms: Of the crystal's cell.
-        supercell: How the crystal's cell is expanded.
-        larger: The same for the larger supercell.
-        settings: What asks for it.
+        name: Of the structure, for the message.
+        crystal: Its cell.
+        supercell: How that is expanded.
+        settings: What asks for the larger one.
 
     Raises:
-        SettingError: naming the two settings.
+        UnsuitedError: naming the two settings.
     """
-    sizes = [round(atoms * abs(np.linalg.det(matrix))) for matrix in (supercell, larger)]
+    if settings.larger_image_distance is None:
+        return
+    matrices = (supercell, supercell_matrix(crystal, settings.larger_image_distance))
+    sizes = [round(len(crystal) * abs(np.linalg.det(matrix))) for matrix in matrices]
     if sizes[1] <= sizes[0]:
         message = (
-            f"a supercell for images {settings.larger_image_distance:g} Å apart has {sizes[1]} atoms, that for "
+            f"{name}: a supercell for images {settings.larger_image_distance:g} Å apart has {sizes[1]} atoms, that for "
             f"{settings.image_distance:g} Å {sizes[0]}: it must be larger (settings: migration.larger_image_distance)"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
 
 
 def same_hop(crystal: "Atoms", supercell: "Atoms", hop: Hop, other: "Atoms", network: Network) -> Hop:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seiflow.errors import InputError, SettingError, StructureError
+from seiflow.errors import StructureError, UnsuitedError
 from seiflow.properties.migration.percolation import Edge, Offset, thresholds
 from seiflow.properties.migration.symmetry import SiteSymmetry, site_symmetry
 from seiflow.settings import MigrationSettings
@@ -97,7 +97,7 @@ def hop_network(crystal: "Atoms", mobile: str, settings: MigrationSettings) -> N
         settings: Supercell size and cut-off.
 
     Raises:
-        SettingError: if the hops within the cut-off do not percolate in three dimensions; it names the cut-off that does.
+        UnsuitedError: if the hops within the cut-off do not percolate in three dimensions; it names the cut-off that does.
     """
     matrix = supercell_matrix(crystal, settings.image_distance)
     supercell = make_supercell(crystal, matrix)
@@ -119,7 +119,7 @@ def refuse_small(name: str, image_distance_angstrom: float, longest_hop: float, 
         setting: Name of the setting that makes the supercell larger.
 
     Raises:
-        SettingError: saying how large a supercell has to be.
+        UnsuitedError: saying how large a supercell has to be.
     """
     needed = HOP_LENGTHS_APART * longest_hop
     if image_distance_angstrom < needed:
@@ -127,27 +127,27 @@ def refuse_small(name: str, image_distance_angstrom: float, longest_hop: float, 
             f"{name}: hops are up to {longest_hop:.2f} Å long and images of the vacancy {image_distance_angstrom:.2f} Å apart; "
             f"the supercell must hold them at least {needed:.2f} Å apart (settings: {setting}: {np.ceil(needed * 10) / 10:.1f})"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
 
 
 def percolating_cutoff(crystal: "Atoms", mobile: str, wanted: float | None) -> float:
     """Return the cut-off wanted, or the shortest one whose hops percolate in three dimensions.
 
     Raises:
-        SettingError: if the hops within the wanted cut-off do not percolate; it names the cut-off that does.
+        UnsuitedError: if the hops within the wanted cut-off do not percolate; it names the cut-off that does.
     """
     pairs = _pairs(crystal, mobile, LONGEST_HOP)
     edges = [Edge(first, second, offset, distance) for first, second, offset, distance in pairs]
     needed = thresholds(np.flatnonzero(crystal.symbols == mobile).tolist(), edges).dimensions[2]
     if not np.isfinite(needed):
         message = f"{crystal.get_chemical_formula()}: hops up to {LONGEST_HOP} Å form no network in three dimensions"
-        raise InputError(message)
+        raise UnsuitedError(message)
     if wanted is not None and wanted < needed - LENGTH_TOLERANCE:
         message = (
             f"{crystal.get_chemical_formula()}: hops up to {wanted:g} Å do not percolate in three dimensions; "
             f"the shortest cut-off that does is {needed:.3f} Å (settings: migration.cutoff, null finds it)"
         )
-        raise SettingError(message)
+        raise UnsuitedError(message)
     return needed if wanted is None else wanted
 
 

@@ -144,7 +144,7 @@ def planar_cutoff(atoms: "Atoms", species: str, settings: MigrationSettings) -> 
     """Return how long the hops of a boundary or interface may be, Å.
 
     Raises:
-        SettingError: if hops as long as the settings say do not percolate in three dimensions.
+        UnsuitedError: if hops as long as the settings say do not percolate in three dimensions.
     """
     if settings.cutoff is not None:
         return percolating_cutoff(atoms, species, settings.cutoff)
