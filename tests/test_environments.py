@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from seiflow import __version__
 from seiflow.calculators import environments
-from seiflow.calculators.environments import VARIABLE, enter, interpreter
+from seiflow.calculators.environments import VARIABLE, conda_name, enter, interpreter
 from seiflow.calculators.factory import installation_problem, make_calculator
 from seiflow.calculators.machine import VARIABLE as MACHINE
 from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf
@@ -272,10 +273,15 @@ def test_process_is_replaced_once(place: Path, remote: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "workflows" / "envs").glob("*.yml")), ids=lambda path: path.stem)
 def test_conda_environments_are_whole(path: Path) -> None:
-    """Every conda environment installs this version of seiflow, with the extra that its name says."""
+    """Every conda environment installs this version of seiflow, with all that the calculators need whose jobs go there."""
     listed = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
-    extra = "" if path.stem == "seiflow" else f"[{path.stem}]"
-    assert {"pip": [f"seiflow{extra} =={__version__}"]} in listed
+    (found,) = [Requirement(entry) for part in listed if isinstance(part, dict) for entry in part["pip"]]
+    assert (found.name, str(found.specifier)) == ("seiflow", f"=={__version__}")
+    recipes = [calculator_shelf().get(name) for name in calculator_shelf().names]
+    here = [recipe for recipe in recipes if conda_name(recipe) == path.stem]
+    assert here
+    assert {recipe.extra for recipe in here if recipe.extra} <= found.extras
+    assert "charged" in found.extras or not any(recipe.electronic for recipe in here), "charged defects need it"
 
 
 CONDA = """\

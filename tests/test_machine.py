@@ -9,6 +9,7 @@ import yaml
 
 from seiflow.calculators.factory import calculator_context, installation_problem, make_calculator, weight_digests
 from seiflow.calculators.machine import VARIABLE, Machine
+from seiflow.calculators.processes import TiedProgram
 from seiflow.calculators.recipes import CalculatorRecipe, weight_file
 from seiflow.cli import main
 from seiflow.errors import CalculatorError, InputError, StudyError
@@ -125,6 +126,38 @@ def test_without_a_machine_file_a_program_is_looked_for_on_the_path(recipe: Calc
     assert "programs: {the-code: COMMAND}" in problem
     assert Machine().command("pw.x") == "pw.x"
     assert Machine().command("pw.x", 3) == "mpirun -np 3 pw.x"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("mpirun -np {processes} no-such-pw.x -nk 2", "the program no-such-pw.x is not on the path"),
+        ("mpirun -np {processes} pw.x -nk 2", "the program pw.x is not on the path"),
+        ("mpirun -np {processes} /opt/no/pw.x", "the program /opt/no/pw.x is not there"),
+        ("mpirun -np {processes} here", None),
+        (None, "the program mpirun is not on the path"),
+    ],
+)
+def test_what_a_launcher_starts_is_looked_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str | None, told: str | None
+) -> None:
+    """A program behind mpirun that is not there is told before any job, and so is mpirun where several processes need it."""
+    for name in ("mpirun", "here") if line else ("pw.x",):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    problem = Machine(programs={"pw.x": line} if line else {}).program_problem("pw.x", 4)
+    assert problem is None if told is None else told in str(problem)
+    if line is None:
+        assert Machine().program_problem("pw.x") is None
+
+
+def test_program_has_one_thread_in_each_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's environment names as many threads as it has MPI processes; each of them must not start so many again."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    with (tmp_path / "said").open("w+", encoding="utf-8") as said:
+        line = "sh -c 'echo $OMP_NUM_THREADS; OMP_NUM_THREADS=2 printenv OMP_NUM_THREADS'"
+        assert TiedProgram(line, tmp_path, output=said, errors=said).wait() == 0
+    assert (tmp_path / "said").read_text(encoding="utf-8").split() == ["1", "2"]
 
 
 @pytest.mark.parametrize("braces", ["{tasks}", "{}", "{processes.number}", "{processes[0]}"])

@@ -65,6 +65,26 @@ def test_arguments_are_those_of_the_source(
     assert all(one.startswith(other) for one, other in zip(found, told, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ([], "model {} is a file or folder that results depend on, and weights does not list it"),
+        (["{}"], None),
+        (["{}/a.pt"], None),
+    ],
+)
+def test_model_by_path_is_among_the_weights(tmp_path: Path, weights: list[str], told: str | None) -> None:
+    """A trained model that the recipe does not list could be trained again without a result becoming outdated."""
+    model = tmp_path / "own"
+    changes = {"arguments": {"model": str(model)}, "weights": [entry.format(model) for entry in weights]}
+    found = list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=changes)))
+    assert found == [] if told is None else told.format(model) in found[0]
+    elsewhere = {**changes, "factory": "named_elsewhere:potential"}
+    assert list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=elsewhere))) == []
+    model.touch()
+    assert bool(list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=elsewhere)))) == bool(told)
+
+
 def test_misspelt_argument_of_a_remedy_is_found() -> None:
     """A remedy is asked for after hours; that it cannot be made must not be learnt then."""
     recipe: CalculatorRecipe = calculator_shelf().get("espresso-pbesol")

@@ -156,7 +156,7 @@ class Checks:
         problems += argument_problems(calculator)
         found = [problem for problem in problems if problem]
         yield from found
-        if not found and not (self.conda and calculator.environment):
+        if not found and not (self.conda and (calculator.environment or calculator.extra)):
             yield from making_problems(calculator)
 
     def _structure_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from seiflow.calculators.environments import conda_file
+from seiflow.calculators.environments import conda_file, conda_name
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.errors import InputError
 from seiflow.provenance.folder import busy, prepare
@@ -151,16 +151,15 @@ class Plan:
     @property
     def conda(self) -> str | Callable[[Wildcards], str]:
         """The conda environment of all jobs if they share one, which Snakemake then need not ask for job by job."""
-        names = {self.study.calculators.get(name).environment for name in {job.calculator for job in self.study.jobs}}
+        names = {conda_name(self.study.calculators.get(name)) for name in {job.calculator for job in self.study.jobs}}
         return self._environment(names.pop()) if len(names) == 1 else self.environment
 
     def environment(self, wildcards: Wildcards) -> str:
         """Return the file of the conda environment of a job."""
-        return self._environment(self.study.calculators.get(wildcards.calculator).environment)
+        return self._environment(conda_name(self.study.calculators.get(wildcards.calculator)))
 
-    def _environment(self, name: str | None) -> str:
+    def _environment(self, name: str) -> str:
         """Return a file in ``envs`` of the user's folders, or one relative to the rules."""
-        name = name or "seiflow"
         own = conda_file(name, self.study.folders)
         return str(own.absolute()) if own else f"../envs/{name}.yml"
 

@@ -26,6 +26,9 @@ VARIABLE = "SEIFLOW_ENVIRONMENT"
 WITH_THE_RULES = data_folder("calculators").parent / "workflows" / "envs"
 """Files of the conda environments that come with seiflow."""
 
+GENERAL = "seiflow"
+"""Environment of all calculators without one of their own."""
+
 SECONDS_TO_ANSWER = 300
 """A cold file system may need long to load a package."""
 
@@ -85,6 +88,13 @@ def how_to_make(recipe: CalculatorRecipe) -> str:
 def conda_file(name: str, folders: Sequence[Path]) -> Path | None:
     """Return the file of a conda environment in the user's own folders; None if there is none."""
     return next((path for path in (folder / "envs" / f"{name}.yml" for folder in folders) if path.is_file()), None)
+
+
+def conda_name(recipe: CalculatorRecipe) -> str:
+    """Return the conda environment of a recipe: its own, or the one named like the extra that brings it, or that of seiflow."""
+    if recipe.environment:
+        return recipe.environment
+    return recipe.extra if recipe.extra and (WITH_THE_RULES / f"{recipe.extra}.yml").is_file() else GENERAL
 
 
 def conda_problem(recipe: CalculatorRecipe, folders: Sequence[Path]) -> str | None:

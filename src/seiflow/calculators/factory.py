@@ -147,7 +147,7 @@ def installation_problem(recipe: CalculatorRecipe, *, conda: bool = False) -> st
     python = interpreter(recipe)
     if python:
         return problem_there(recipe, python)
-    if conda and recipe.environment:
+    if conda and (recipe.environment or recipe.extra):
         return _weights_problem(recipe, [entry for entry in recipe.weights if entry.startswith(("/", "~"))])
     return _package_problem(recipe) or _weights_problem(recipe, recipe.weights)
 
@@ -158,7 +158,7 @@ def _package_problem(recipe: CalculatorRecipe) -> str | None:
     absent = [name for name in (module, *recipe.packages) if find_module(name) is None]
     if absent:
         return f"calculator {recipe.name}: {', '.join(absent)} is not installed; {_installation(recipe)}"
-    problem = Machine.from_environment().program_problem(recipe.program) if recipe.program else None
+    problem = Machine.from_environment().program_problem(recipe.program, recipe.processes) if recipe.program else None
     return f"calculator {recipe.name}: {problem}" if problem else None
 
 

@@ -17,6 +17,9 @@ from seiflow.errors import InputError
 VARIABLE = "SEIFLOW_MACHINE"
 """Environment variable that names the file."""
 
+LAUNCHERS = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun", "srun")
+"""Programs that start the one that is named after them."""
+
 USUAL_FOLDERS = {
     "espresso": ("$ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo"),
     "vasp": ("$VASP_PP_PATH",),
@@ -95,14 +98,21 @@ class Machine(BaseModel):
             raise InputError(message)
         return shlex.join([os.path.expanduser(words[0]), *words[1:]]) if words[0].startswith("~") else line  # noqa: PTH111 - a word
 
-    def program_problem(self, program: str) -> str | None:
-        """Return why a program cannot be started; None if it can."""
-        first = shlex.split(self.command(program))[0]
-        if shutil.which(first):
+    def program_problem(self, program: str, processes: int = 1) -> str | None:
+        """Return why a program cannot be started with so many MPI processes; None if it can.
+
+        A launcher has to be there, and so has one of the words after it; of other wrappers only the first word is looked for.
+        """
+        first, *others = shlex.split(self.command(program, processes))
+        missing = None if shutil.which(first) else first
+        if missing is None and Path(first).name in LAUNCHERS and not any(map(shutil.which, others)):
+            words = [word for word in others if not word.startswith("-") and not word.isdigit()]
+            missing = program if program in words or not words else words[0]
+        if missing is None:
             return None
-        where = "on the path" if os.sep not in first else "there"
+        where = "on the path" if os.sep not in missing else "there"
         return (
-            f"the program {first} is not {where}; install it, load its module, or say in a machine file how it is started "
+            f"the program {missing} is not {where}; install it, load its module, or say in a machine file how it is started "
             f"(programs: {{{program}: COMMAND}}; the key machine of the study or the environment variable {VARIABLE} names it)"
         )
 

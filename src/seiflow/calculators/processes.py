@@ -29,20 +29,23 @@ LINES_TOLD = 15
 """Of a program's output, in messages."""
 
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
 class TiedProgram:
     """A program at work in a folder of its own, which goes when this object or this process goes."""
 
     def __init__(self, command: str, folder: Path, *, output: "IO[str] | int", errors: "IO[str] | int") -> None:
         """Start a command line in a folder; its standard input is a pipe, its streams are text.
 
-        It runs with one thread in each process unless the environment says otherwise: programs built with OpenMP would take all
-        cores.
+        It runs with one thread in each process: programs built with OpenMP would take as many as there are cores, and the
+        environment of a job names as many as it has MPI processes. A command line may say otherwise (``env OMP_NUM_THREADS=2``).
         """
         watched, self._lifeline = os.pipe()
         self.process = subprocess.Popen(  # noqa: S603 - the command is the user's own
             [sys.executable, "-I", "-S", __file__, str(watched), str(folder), *shlex.split(command)],
             cwd=folder,
-            env={"OMP_NUM_THREADS": "1"} | os.environ,
+            env=os.environ | ONE_THREAD,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,

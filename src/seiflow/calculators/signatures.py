@@ -14,6 +14,11 @@ from seiflow.calculators.recipes import CalculatorRecipe, uncovered
 
 Defined = ast.FunctionDef | ast.ClassDef
 
+OWN = "seiflow.calculators."
+
+MODELS = frozenset({"model", "model_path", "model_paths", "weights", "checkpoint", "folder"})
+"""Arguments that name the model of a potential, by a keyword or, with a slash, by a path."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -31,7 +36,11 @@ class Signature:
 
 
 def argument_problems(recipe: CalculatorRecipe) -> Iterator[str]:
-    """Yield what is wrong with the arguments that a recipe names; nothing if its callable's source does not say what it takes."""
+    """Yield what is wrong with the arguments that a recipe names.
+
+    Names are held against what the callable takes only if its source says that.
+    """
+    yield from _unlisted_files(recipe)
     signature = _signature(recipe.factory)
     if signature is None:
         return
@@ -52,10 +61,27 @@ def argument_problems(recipe: CalculatorRecipe) -> Iterator[str]:
         yield f"{told} needs {', '.join(missing)}; name them under arguments"
 
 
+def _unlisted_files(recipe: CalculatorRecipe) -> Iterator[str]:
+    """Yield files that a calculator is made from and that its recipe does not list, so that no result would depend on them."""
+    listed = [Path(entry).expanduser() for entry in recipe.weights]
+    own = recipe.factory.startswith(OWN)
+    for arguments in (recipe.arguments, *(remedy.arguments for remedy in recipe.remedies)):
+        for name in sorted(MODELS & set(arguments)):
+            text = arguments[name]
+            if not isinstance(text, str) or "/" not in text:
+                continue
+            path = Path(text).expanduser().absolute()
+            if (own or path.exists()) and not any(each == path or each.is_relative_to(path) for each in listed):
+                yield (
+                    f"calculator {recipe.name}: {name} {text} is a file or folder that results depend on, and weights does not "
+                    f"list it; add weights: [{text}], or the files in it, each by a path that begins with / or ~"
+                )
+
+
 def _moment_problems(recipe: CalculatorRecipe) -> Iterator[str]:
     """Yield what is wrong with initial magnetic moments as the callables of this package take them."""
     moments = recipe.arguments.get("moments")
-    if not isinstance(moments, dict) or not recipe.factory.startswith("seiflow.calculators."):
+    if not isinstance(moments, dict) or not recipe.factory.startswith(OWN):
         return
     if not recipe.magnetic:
         yield "moments (arguments) are for a calculator that heeds them; its recipe says magnetic: false"
