@@ -72,6 +72,10 @@ def watched(of, **arguments):
     return calculator
 
 
+def program_version(command):
+    return importlib.import_module("seiflow.calculators.espresso").program_version(command)
+
+
 def watch(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".journal") and arguments[1] == "a":
         moment("before a line of the journal")
@@ -112,7 +116,7 @@ class Workshop:
         (folder / "calculators").mkdir()
         for name, text in {"CuAu": ALLOY, "pair": PAIR, "twin": TWIN}.items():
             (folder / f"structures/{name}.yaml").write_text(text, encoding="utf-8")
-        for name in ("Cu", "LiF"):
+        for name in ("Cu", "Li", "LiF"):
             shutil.copy(phase_shelf().path(name), folder / "structures")
         (folder / "watched.py").write_text(WATCHED, encoding="utf-8")
         self.add("emt", "emt")

@@ -133,6 +133,14 @@ def test_missing_file_of_an_element_is_told_with_those_that_are_there(
         Engine(make_calculator(altered(waves, **arguments))).evaluate(atoms)
 
 
+def test_end_without_a_result_is_told_with_what_gpaw_said(waves: CalculatorRecipe) -> None:
+    """Where GPAW refuses a structure, the message has its reason and the last lines of its output."""
+    together = Atoms("LiF", positions=[[0, 0, 0], [0, 0, 0]], cell=[4, 4, 4], pbc=True)
+    with pytest.raises(CalculatorError, match=r"(?s)FLi, charge \+0: GPAW ended .*too close.*It said.*convergence=") as caught:
+        make_calculator(waves).calculate(together, ["energy"])
+    assert len(str(caught.value).splitlines()) < 20
+
+
 @pytest.mark.parametrize("kind", ["waves", "orbitals"])
 def test_force_is_the_slope_of_the_energy(kind: str, request: pytest.FixtureRequest) -> None:
     """The force along a direction is a central difference of the energy, to 0.02 eV/Å."""

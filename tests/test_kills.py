@@ -68,6 +68,38 @@ def test_killed_job_of_a_neural_network_ends_the_same(
     assert 0 <= moments(tmp_path).count("evaluation") - expected.count("evaluation") <= 1
 
 
+@pytest.mark.parametrize(
+    ("structure", "calculator", "changes"),
+    [
+        ("pair", "gpaw-pbe-fast", {"cutoff_ev": 300, "kpoint_length": 3.0}),
+        ("Li", "espresso-pbesol-fast", {"metal_kpoint_length": 10.0}),
+    ],
+)
+def test_killed_relaxation_by_density_functional_theory_ends_at_the_same_energy(
+    workshop: Workshop,
+    tmp_path: Path,
+    installed: Callable[[str], CalculatorRecipe],
+    structure: str,
+    calculator: str,
+    changes: dict[str, float],
+) -> None:
+    """A cell relaxed by GPAW or by pw.x, killed in the middle, goes on from there and ends at the same energy to 1 meV."""
+    installed(calculator)
+    workshop.add(f"killed-{calculator}", calculator, **changes)
+    workshop.build(structure, f"killed-{calculator}")
+    read = {"built": f"{structure}/killed-{calculator}/built.extxyz"}
+    job = Job("relax", structure, "relaxation.json", {"relaxed": "relaxed.extxyz"}, read, calculator=f"killed-{calculator}")
+    expected = workshop.copy(job, tmp_path)
+    assert expected.count("evaluation") > 2
+    kill = Kill(2 * (expected.count("evaluation") // 2), waits=True, seconds=0.0, how=signal.SIGKILL)
+    kill_at(kill, workshop.start(job, tmp_path, kill), tmp_path, "")
+    workshop.finish(job, tmp_path)
+    assert moments(tmp_path).count("evaluation") - expected.count("evaluation") in {0, 1}
+    found, wanted = (json.loads((folder / job.outputs[0]).read_text()) for folder in (tmp_path, workshop.folder))
+    assert found["energy_ev"] == pytest.approx(wanted["energy_ev"], abs=1e-3)
+    assert found["lattice"]["a_angstrom"] == pytest.approx(wanted["lattice"]["a_angstrom"], abs=1e-3)
+
+
 def test_killed_job_of_density_functional_theory_ends_within_its_tolerance(
     workshop: Workshop, tmp_path: Path, installed: Callable[[str], CalculatorRecipe]
 ) -> None:

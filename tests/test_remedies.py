@@ -65,7 +65,9 @@ def test_remedies_are_tried_in_order_and_the_one_that_helps_stays() -> None:
     copper.rattle(0.05, seed=1)
     engine.evaluate(copper)
     assert Stubborn.made == made + 2
-    assert engine.notes == ("A density became self-consistent only with a remedy of the recipe: very little mixing.",)
+    assert engine.notes == (
+        "A density became self-consistent only with a remedy of the recipe: very little mixing, after less mixing in vain.",
+    )
 
 
 def test_failure_names_what_was_tried() -> None:
@@ -99,13 +101,16 @@ def test_each_structure_gets_every_remedy() -> None:
     large, small, odd = bulk("Cu", cubic=True), bulk("Cu") * (2, 1, 1), bulk("Cu") * (3, 1, 1)
     note = "A density became self-consistent only with a remedy of the recipe: "
     engine.evaluate(large)
-    assert engine.notes == (f"{note}very little mixing.",)
+    assert engine.notes == (f"{note}very little mixing, after less mixing in vain.",)
     with pytest.raises(UnconvergedDensityError, match=r"mixing 0\.3; tried: very little mixing, less mixing\. Look"):
         engine.evaluate(odd)
     large.rattle(0.05, seed=1)
     engine.evaluate(large)
     engine.evaluate(small)
-    assert engine.notes == (f"{note}very little mixing.", f"{note}less mixing.")
+    assert engine.notes == (
+        f"{note}very little mixing, after less mixing in vain.",
+        f"{note}less mixing, after very little mixing in vain.",
+    )
     with pytest.raises(UnconvergedDensityError, match=r"mixing 0\.05; tried: less mixing, very little mixing\. Look"):
         engine.evaluate(odd)
 

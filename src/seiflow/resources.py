@@ -30,6 +30,12 @@ def minutes(recipe: CalculatorRecipe, attempt: int) -> int:
     return math.ceil(LEAST_MINUTES + computing) * int(2 ** (attempt - 1))
 
 
+def threads(recipe: CalculatorRecipe) -> int:
+    """Return the threads of a calculator that runs in the process of its job."""
+    asked = recipe.arguments.get("threads")
+    return asked if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0 else 1
+
+
 def cards(recipe: CalculatorRecipe) -> int | None:
     """Return the graphics cards of a job; None if its calculator uses none, so that no cluster is asked for any."""
     return 1 if str(recipe.arguments.get("device", "")).startswith("cuda") else None

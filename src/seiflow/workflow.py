@@ -20,7 +20,7 @@ from seiflow.provenance.folder import busy, prepare
 from seiflow.provenance.running import Lock
 from seiflow.records import read_record, write_text
 from seiflow.reference_forces import file_name, find_reference
-from seiflow.resources import cards, memory, minutes, only_mpi
+from seiflow.resources import cards, memory, minutes, only_mpi, threads
 from seiflow.shelves import StructureRecipe, phases_of
 from seiflow.snakefile import study_in
 from seiflow.store import VARIABLE, Store
@@ -144,9 +144,10 @@ class Plan:
 
         return asked
 
-    def processes(self, wildcards: Wildcards) -> int:
-        """Return the MPI processes of one job."""
-        return self.study.calculators.get(wildcards.calculator).processes
+    def threads(self, wildcards: Wildcards) -> int:
+        """Return the cores of one job: MPI processes of a program, or the threads that a recipe gives a potential."""
+        recipe = self.study.calculators.get(wildcards.calculator)
+        return recipe.processes if recipe.program else threads(recipe)
 
     @property
     def conda(self) -> str | Callable[[Wildcards], str]:

@@ -15,7 +15,7 @@ rule boundary:
         f"{PAIR}/logs/boundary.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:

@@ -12,7 +12,7 @@ rule elasticity:
         f"{PAIR}/logs/elasticity.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -37,7 +37,7 @@ rule phonons:
         f"{PAIR}/logs/phonons.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -62,7 +62,7 @@ rule softness:
         f"{PAIR}/logs/softness.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -88,7 +88,7 @@ rule defects:
         f"{PAIR}/logs/defects.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -114,7 +114,7 @@ rule charged_defects:
         f"{PAIR}/logs/charged_defects.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:

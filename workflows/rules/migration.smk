@@ -35,7 +35,7 @@ rule vacancy:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -65,7 +65,7 @@ rule hop:
     priority: 10
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -91,7 +91,7 @@ rule barrier_check:
         f"{PAIR}/logs/barrier_check.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -120,7 +120,7 @@ rule interstitial_migration:
     priority: 10
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -179,7 +179,7 @@ rule paths:
     priority: 10
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:

@@ -36,7 +36,7 @@ rule site_defect:
         f"{PAIR}/logs/{{site}}.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -65,7 +65,7 @@ rule segregation:
         f"{PAIR}/logs/segregation.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:

@@ -30,7 +30,7 @@ rule register:
         f"{PAIR}/logs/registry.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:
@@ -58,7 +58,7 @@ rule relax:
         f"{PAIR}/logs/relaxation.tsv"
     conda:
         PLAN.conda
-    threads: PLAN.processes
+    threads: PLAN.threads
     resources:
         **PLAN.resources,
     params:

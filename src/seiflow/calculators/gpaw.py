@@ -7,6 +7,7 @@ Sources: Mortensen et al., J. Chem. Phys. 160, 092503 (2024), doi 10.1063/5.0182
 J. Phys. C 19, 2623 (1986).
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,8 +28,9 @@ from seiflow.calculators.gpaw_files import (
     take_recorded_folders,
 )
 from seiflow.calculators.moments import Moments, checked, with_moments
+from seiflow.calculators.processes import told_last
 from seiflow.calculators.values import refuse_senseless
-from seiflow.errors import UnconvergedDensityError
+from seiflow.errors import CalculatorError, UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,6 +79,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._settings = settings
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
+        self._said = io.StringIO()
         self.measured_once: dict[str, float] = {}
         """How the energy of a composition falls with the cut-off, per atom: measured once, and kept by whoever resumes a job."""
 
@@ -86,7 +89,12 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Fill ``results`` with energy and forces, and with the stress if it is among ``properties``."""
+        """Fill ``results`` with energy and forces, and with the stress if it is among ``properties``.
+
+        Raises:
+            UnconvergedDensityError: if the density did not become self-consistent.
+            CalculatorError: if GPAW ended without a result, with the last lines of its output.
+        """
         super().calculate(atoms, properties, system_changes)
         wanted = ["energy", "forces", *(["stress"] if "stress" in (properties or []) else [])]
         self._solve(self.atoms, wanted)
@@ -118,14 +126,20 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._solved = structure
 
     def _run(self, solver: "Calculator", structure: "Atoms", wanted: list[str]) -> None:
+        what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
         try:
             solver.calculate(structure, wanted, all_changes)
         except KohnShamConvergenceError as error:
-            what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
             message = f"{what}: the density did not become self-consistent in {self._settings.iterations} iterations"
             raise UnconvergedDensityError(message) from error
         except FileNotFoundError as error:
             raise missing_file(error) from error
+        except SymmetryBrokenError:
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            message = f"{what}: GPAW ended without a result ({told}). It said\n{told_last(self._said.getvalue())}"
+            raise CalculatorError(message) from error
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
         """Return the structure alone, with moments: its own, those of its elements, or that of an odd electron of no metal."""
@@ -150,6 +164,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         )
         mesh = np.where(structure.pbc, np.maximum(1, np.rint(length / spacings)), 1).astype(int)
         dipole = settings.dipole and not structure.pbc.all()
+        self._said = io.StringIO()
         return GPAW(
             **settings.representation(cutoff_ev),
             xc=settings.functional,
@@ -161,7 +176,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             **({"mixer": dict(settings.mixer)} if settings.mixer else {}),
             **({"poissonsolver": {"dipolelayer": True}} if dipole else {}),
             charge=settings.charge,
-            txt=None,
+            txt=self._said,
         )
 
     def _basis_stress(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

@@ -34,6 +34,7 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         self._stays: Remedy | None = None
         self._calculator = make(None)
         self.helped: list[str] = []
+        """Remedies with which a density became self-consistent, each with those tried for it before."""
 
     def calculate(
         self,
@@ -98,8 +99,9 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
                 failure = error
             else:
                 self._stays = remedy
-                if remedy.name not in self.helped:
-                    self.helped.append(remedy.name)
+                in_vain = f", after {', '.join(tried[:-1])} in vain" if tried[:-1] else ""
+                if remedy.name + in_vain not in self.helped:
+                    self.helped.append(remedy.name + in_vain)
                 return
         self._take(self._stays)
         told = f"; tried: {', '.join(tried)}" if tried else ""
