@@ -13,7 +13,7 @@ from seiflow.errors import InputError
 from seiflow.jobs.segregation import mobile_species
 from seiflow.planar_settings import PlanarSettings, SegregationSettings
 from seiflow.properties.planar import planar_relaxation
-from seiflow.properties.segregation import Segregation, segregation, sites, supercell_of
+from seiflow.properties.segregation import Segregation, Sites, segregation, sites, supercell_of
 from seiflow.properties.site_defects import BulkVacancy, SiteDefect, bulk_vacancy, expansion_near, site_vacancy
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
@@ -164,6 +164,39 @@ def test_thin_or_strained_grains_are_told() -> None:
     told = segregation(listed, 0.0, vacancies, [BulkVacancy("Cu", 0.0, 108)])
     assert all("differs from the bulk by +0.200 eV" in warning for warning in told.warnings)
     assert len(told.warnings) == 2
+
+
+def test_energies_of_an_interface_are_counted_from_the_bulk_of_their_own_grain() -> None:
+    """Each side has the vacancy of its phase as far limit, told by the farthest site where a vacancy stays."""
+    listed = Sites(
+        "Li",
+        (1, 1, 1),
+        60,
+        8.0,
+        tuple(DefectSite(f"Li_{n}", "Li", n, (n,), 1, n % 2, 1.0 + n // 2, n % 2) for n in range(6)),
+        (),
+    )
+    perfect, references = -300.0, [BulkVacancy("LiF", 5.0, 64), BulkVacancy("Li2O", 7.0, 96)]
+    above = {"Li_0": -0.4, "Li_1": -0.3, "Li_2": -0.1, "Li_3": 0.02, "Li_4": 0.01, "Li_5": None}
+    vacancies = {}
+    for number, (name, value) in enumerate(above.items()):
+        energy = None if value is None else perfect + references[number % 2].energy_ev + value
+        vacancies[name] = SiteDefect(name, energy, stays=value is not None, **_nothing())
+    found = segregation(listed, perfect, vacancies, references)
+    told = {point.site: point.energy_ev for point in found.profile}
+    assert {name: value for name, value in told.items() if value is not None} == pytest.approx(
+        {name: value for name, value in above.items() if value is not None}
+    )
+    assert told["Li_5"] is None
+    assert [(point.phase, point.site) for point in found.profile][:2] == [("LiF", "Li_0"), ("Li2O", "Li_1")]
+    assert [(far.phase, far.site, far.distance_angstrom) for far in found.farthest] == [
+        ("LiF", "Li_4", 3.0),
+        ("Li2O", "Li_3", 2.0),
+    ]
+    assert [far.energy_ev for far in found.farthest] == pytest.approx([0.01, 0.02])
+    assert not any("differs from the bulk" in warning for warning in found.warnings)
+    swapped = segregation(listed, perfect, vacancies, references[::-1])
+    assert [far.energy_ev for far in swapped.farthest] == pytest.approx([-1.99, 2.02])
 
 
 def test_phases_must_share_the_mobile_species() -> None:

@@ -75,8 +75,9 @@ class ProfilePoint:
 class Farthest:
     """How bulk-like the middle of a grain is.
 
-    For vacancies that tells the site farthest from any boundary. An ion can be added at voids of several kinds, of which the most
-    stable one is compared with that of the bulk: of the sites in the middle of the grain the one of lowest energy.
+    For vacancies that tells the site farthest from any boundary where one stays. An ion can be added at voids of several kinds,
+    of which the most stable one is compared with that of the bulk: of the sites in the middle of the grain the one of lowest
+    energy.
     """
 
     grain: int
@@ -214,9 +215,11 @@ def _lowest(points: Sequence[ProfilePoint]) -> float | None:
 
 
 def _farthest(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
+    """Return the site of each grain that is farthest from any boundary, of those with an energy if there are such."""
     found = []
     for grain in sorted({point.grain for point in points}):
-        point = max((point for point in points if point.grain == grain), key=lambda point: point.distance_angstrom)
+        of_grain = [point for point in points if point.grain == grain]
+        point = max(of_grain, key=lambda point: (point.energy_ev is not None, point.distance_angstrom))
         found.append(Farthest(grain, point.phase, point.site, point.distance_angstrom, point.energy_ev))
     return tuple(found)
 
