@@ -10,11 +10,14 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from seiflow.engine import Engine
-from seiflow.errors import StudyError
+from seiflow.errors import PhysicsError, StudyError
+from seiflow.properties.migration import finding
+from seiflow.properties.migration.climb import on_the_way
+from seiflow.properties.migration.finding import BAND, find_way
 from seiflow.properties.migration.hop import hop_barrier
 from seiflow.properties.migration.network import hop_network, make_supercell
 from seiflow.properties.migration.single_points import barrier_check
-from seiflow.properties.migration.states import relax_vacancy
+from seiflow.properties.migration.states import hop_ends, relax_vacancy
 from seiflow.properties.migration.symmetry import site_symmetry
 from seiflow.records import read_record
 from seiflow.settings import MigrationSettings
@@ -110,6 +113,34 @@ def test_head_start_that_leads_nowhere_is_left(capsys: pytest.CaptureFixture[str
         frames.saddle.get_potential_energy() - frames.initial.get_potential_energy(), abs=1e-3
     )
     assert "the search starts afresh" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("useful", [True, False])
+def test_band_goes_through_the_saddle_of_the_cheaper_calculator(monkeypatch: pytest.MonkeyPatch, *, useful: bool) -> None:
+    """Where the search fails, the band begins at the given saddle and costs less than one that does not; an end is no saddle."""
+    crystal = bulk("Cu", a=3.59, cubic=True)
+    network = hop_network(crystal, "Cu", SETTINGS)
+    supercell = make_supercell(crystal, network.supercell)
+    symmetry = site_symmetry(supercell)
+    vacancies = {site.site: relax_vacancy(supercell, site, Engine(EMT()), SETTINGS) for site in network.sites}
+    barrier, frames = hop_barrier(supercell, network.hops[0], vacancies, symmetry, Engine(EMT()), SETTINGS)
+    ends = hop_ends(supercell, network.hops[0], vacancies, symmetry)
+
+    def fails(*_: object, **__: object) -> None:
+        message = "the saddle lies beside the hop"
+        raise PhysicsError(message)
+
+    monkeypatch.setattr(finding, "cross", fails)
+    costs = []
+    for start in (None, frames.saddle if useful else frames.initial):
+        engine = Engine(EMT())
+        point = None if start is None else on_the_way(start, ends.final.positions - ends.initial.positions)
+        found = find_way(ends, engine, SETTINGS, band=True, start=point, most_evaluations=None)
+        assert found.method == BAND
+        height = found.crossing.saddle.energy - ends.energy_initial
+        assert height == pytest.approx(barrier.barrier_forward_ev, abs=5e-3)
+        costs.append(engine.force_evaluations)
+    assert costs[1] < costs[0] if useful else costs[1] == costs[0]
 
 
 @pytest.mark.study

@@ -66,7 +66,13 @@ class Band:
     top: int
 
 
-def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings, most_evaluations: int | None = None) -> Band:
+def climbing_band(
+    ends: Ends,
+    engine: Engine,
+    settings: MigrationSettings,
+    most_evaluations: int | None = None,
+    through: "Atoms | None" = None,
+) -> Band:
     """Return a band whose highest image has climbed to the saddle.
 
     Args:
@@ -74,13 +80,14 @@ def climbing_band(ends: Ends, engine: Engine, settings: MigrationSettings, most_
         engine: Evaluates forces.
         settings: Images, tolerance and steps.
         most_evaluations: Of forces, after which no step is begun; None allows as many as the steps take.
+        through: A structure that the first path goes through, such as the saddle by a cheaper calculator.
 
     Raises:
         NoSaddleError: if the largest force on an image stays above ``band_fmax``.
         PassedMinimumError: if the band passes an intermediate minimum.
         NoBarrierError: if it has no maximum between its ends.
     """
-    band = _band(ends, engine, settings)
+    band = _band(ends, engine, settings, through)
     last = None if most_evaluations is None else engine.force_evaluations + most_evaluations
     try:
         _converge(band, BEFORE_CLIMBING * settings.band_fmax, engine, settings, last)
@@ -110,19 +117,30 @@ def _has_top(energies: "NDArray[np.float64]") -> bool:
     return 0 < int(energies.argmax()) < len(energies) - 1
 
 
-def _band(ends: Ends, engine: Engine, settings: MigrationSettings) -> "NEB":
+def _band(ends: Ends, engine: Engine, settings: MigrationSettings, through: "Atoms | None") -> "NEB":
     from ase.mep import NEB
 
     images = [ends.initial.copy(), *(ends.initial.copy() for _ in range(settings.images)), ends.final.copy()]
     band = NEB([engine.attach(image) for image in images], k=1.0, method="improvedtangent", allow_shared_calculator=True)
-    for image, places in zip(band.images, interpolated(ends.initial, ends.final, settings.images), strict=True):
+    for image, places in zip(band.images, _first_path(ends, settings.images, through), strict=True):
         image.positions = places.reshape(-1, 3)
+    if through is not None:
+        return band
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     across = np.cross(chord, np.roll(chord, 1) + np.array([0.3, 0.0, 0.1]))
     for number, image in enumerate(band.images[1:-1], start=1):
         bow = np.sin(np.pi * number / (settings.images + 1))
         image.positions[ends.mover] += OFF_THE_LINE * bow * across / np.linalg.norm(across)
     return band
+
+
+def _first_path(ends: Ends, images: int, through: "Atoms | None") -> "NDArray[np.float64]":
+    """Return the interpolated path, as many points as there are images, ends included."""
+    if through is None:
+        return interpolated(ends.initial, ends.final, images)
+    before = images // 2
+    legs = interpolated(ends.initial, through, before), interpolated(through, ends.final, images - 1 - before)
+    return np.concatenate([legs[0], legs[1][1:]])
 
 
 def _converge(band: "NEB", fmax: float, engine: Engine, settings: MigrationSettings, last: int | None) -> None:

@@ -1,6 +1,7 @@
 """Finding the way over a hop: from where its saddle is said to be, by the search, or from the top of a climbing band."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,10 +10,13 @@ from seiflow.errors import CalculatorError, ConvergenceError, PhysicsError
 from seiflow.properties.migration.band import Band, NoSaddleError, PassedMinimumError, climbing_band
 from seiflow.properties.migration.climb import InterpolatedPath, Point, on_the_way
 from seiflow.properties.migration.crossing import Crossing, cross, is_an_end, split_at
-from seiflow.properties.migration.descent import make_path
+from seiflow.properties.migration.descent import has_arrived, make_path
 from seiflow.properties.migration.saddle import IntermediateMinimumError, Minimum, judged
 from seiflow.properties.migration.states import Ends
 from seiflow.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 SYMMETRIC = "symmetric saddle"
 CLIMB = "climb"
@@ -63,7 +67,7 @@ def find_way(
         return None if most_evaluations is None else begun + most_evaluations - kept - engine.force_evaluations
 
     try:
-        climbed = climbing_band(ends, engine, settings, half)
+        climbed = climbing_band(ends, engine, settings, half, _between(ends, start))
     except PassedMinimumError as passed:
         with engine.at_most(left(0)):
             crossing = _over_minimum(ends, passed, engine, settings)
@@ -80,6 +84,13 @@ def find_way(
     return FoundWay(
         _from_band(climbed, ends, engine, settings), BAND, warnings=(f"{given_up}, a climbing band instead, {coarse}",)
     )
+
+
+def _between(ends: Ends, start: Point | None) -> "Atoms | None":
+    """Return the structure of a start that is neither end."""
+    if start is None or any(has_arrived(start.atoms, end, ends.mover) for end in (ends.initial, ends.final)):
+        return None
+    return start.atoms
 
 
 def _method(crossing: Crossing) -> str:
