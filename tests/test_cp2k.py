@@ -224,6 +224,25 @@ def test_energy_is_that_without_smearing(make: Make) -> None:
     assert abs(change) < abs(free_change) / 4
 
 
+def test_dipole_correction_makes_a_polar_slab_independent_of_its_vacuum(make: Make) -> None:
+    """Upright LiH molecules in a layer: with the correction 4 Å more vacuum change the energy by less than a third."""
+    recipe = calculator_shelf().get("cp2k-pbe-fast").arguments
+    lithium = {name: recipe[name] for name in ("basis", "basis_files", "potential")}
+    changes = []
+    for dipole in (False, True):
+        energies = []
+        for height in (14.0, 18.0):
+            layer = Atoms("LiH", positions=[[0, 0, 4.0], [0, 0, 5.6]], cell=[4.0, 4.0, height], pbc=[True, True, False])
+            calculator = make(**lithium, cutoff_ev=2500, integral_tolerance=1e-12, density_tolerance=1e-5, dipole=dipole)
+            energies.append(float(evaluated(calculator, layer)["energy"]))  # type: ignore[arg-type]
+            calculator.close()
+        changes.append(abs(energies[1] - energies[0]))
+    assert changes[1] < changes[0] / 3
+    skewed = Atoms("LiH", positions=[[0, 0, 4.0], [0, 0, 5.6]], cell=[[4, 0, 0], [0, 4, 0], [1, 0, 14]], pbc=[True, True, False])
+    with pytest.raises(CalculatorError, match="vacuum of HLi is along cell vector c, CP2K needs it along z"):
+        evaluated(make(**lithium, dipole=True), skewed)
+
+
 def test_spin(make: Make) -> None:
     """Far apart, atoms with opposite moments have the energy of two alone, far below that of paired spins."""
     atoms = Atoms("H2", positions=[[0, 0, 0], [0, 0, 3.0]], cell=[2.8, 2.8, 6.0], pbc=True)

@@ -215,6 +215,28 @@ def test_charge_and_odd_electron_are_those_asked_for(make: Make, recipe: Calcula
     assert neutral.results["free_energy"] == pytest.approx(energy, abs=1e-3)
 
 
+def test_dipole_layer_makes_a_polar_slab_independent_of_its_vacuum(make: Make) -> None:
+    """A layer of O beside one of Li2: with the correction 3 Å more vacuum change the energy by less than a third."""
+    changes = []
+    for dipole in (False, True):
+        energies = []
+        for height in (11.0, 14.0):
+            layer = Atoms("OLi2", cell=[3.27, 3.27, height], pbc=[True, True, False])
+            layer.positions = [[0, 0, 3.0], [1.635, 0, 4.155], [0, 1.635, 4.155]]
+            calculator = make(dipole=dipole, kpoint_length=5.0, density_tolerance_ev=1e-4, socket=False)
+            calculator.calculate(layer, ["energy", "forces"])
+            energies.append(calculator.results["energy"])
+        changes.append(abs(energies[1] - energies[0]))
+    assert changes[1] < changes[0] / 3
+
+
+@pytest.mark.parametrize("argument", ["mixing_mode", "diagonalization"])
+def test_ways_to_a_density_that_are_unknown_are_refused(make: Make, argument: str) -> None:
+    """A misspelt way is told with those that there are, before anything is computed."""
+    with pytest.raises(CalculatorError, match=f"no {argument} 'foo'; take "):
+        make(**{argument: "foo"})
+
+
 def test_smeared_metal_has_the_energy_at_zero_width(make: Make) -> None:
     """The energy of a metal depends far less on the width than the free energy: half of the entropy's share is taken out."""
     atoms = bulk("Li", a=3.4)

@@ -104,13 +104,14 @@ def changed(name: str, **arguments: object) -> CalculatorRecipe:
 
 @pytest.mark.parametrize("recipe", SHIPPED, ids=lambda recipe: recipe.name)
 def test_recipe_fits_its_factory(recipe: CalculatorRecipe) -> None:
-    """The factory is there and takes every argument of the recipe; elements of the SEI are covered, charge is not honoured."""
+    """The factory takes all arguments of the recipe; device and precision are stated, elements of the SEI covered, no charge."""
     module, _, name = recipe.factory.partition(":")
     path = REPOSITORY / "src" / f"{module.replace('.', '/')}.py"
     functions = {
         node.name: node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     }
     assert set(recipe.arguments) <= {argument.arg for argument in functions[name].args.kwonlyargs}
+    assert {"device", "precision"} <= set(recipe.arguments)
     assert {"H", "Li", "C", "N", "O", "F", "P", "S"} <= set(recipe.elements)
     assert (recipe.charge, recipe.stress) == (False, True)
     assert recipe.weights
@@ -118,8 +119,7 @@ def test_recipe_fits_its_factory(recipe: CalculatorRecipe) -> None:
 
 @pytest.mark.parametrize("recipe", SEPARATE, ids=lambda recipe: recipe.name)
 def test_recipe_with_an_environment_is_whole(recipe: CalculatorRecipe) -> None:
-    """Device and precision are stated, the environment and the extra exist, and fetched weights lie below the home."""
-    assert {"device", "precision"} <= set(recipe.arguments)
+    """The environment and the extra exist, and fetched weights lie below the home."""
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert recipe.extra in extras
     assert (REPOSITORY / "workflows" / "envs" / f"{recipe.environment}.yml").is_file()

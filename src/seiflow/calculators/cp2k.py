@@ -167,6 +167,7 @@ def cp2k(
     minimizer: str = "DIIS",
     preconditioner: str = "FULL_ALL",
     mixing: float = 0.4,
+    dipole: bool = False,
     moments: Moments | None = None,
     charge: int = 0,
 ) -> Cp2kCalculator:
@@ -198,6 +199,8 @@ def cp2k(
         minimizer: Of the orbital transformation: ``DIIS``, ``CG`` or ``BROYDEN``.
         preconditioner: Of the orbital transformation, such as ``FULL_ALL``, or ``FULL_SINGLE_INVERSE`` for large cells.
         mixing: Part of the new density, where levels are found by diagonalisation.
+        dipole: Whether a slab, not periodic along one cell vector, gets the correction that undoes its field; that vector must be
+            along x, y or z.
         moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
             their own.
         charge: Of the cell, e.
@@ -230,6 +233,7 @@ def cp2k(
         minimizer=minimizer,
         preconditioner=preconditioner,
         mixing=mixing,
+        dipole=dipole,
         moments=checked(moments),
         charge=charge,
     )

@@ -6,16 +6,21 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from ase.units import kB
 
 from seiflow.calculators.kpoints import Mesh, mesh
 from seiflow.calculators.moments import Moments, with_moments
+from seiflow.calculators.slabs import vacuum_axis
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 BROYDEN_HISTORY = 8
+
+UPRIGHT = 1e-6
+"""How far from one the cosine between a cell vector and an axis may be."""
 
 GAMMA = (1, 1, 1)
 
@@ -51,6 +56,7 @@ class Cp2kSettings:
     minimizer: str
     preconditioner: str
     mixing: float
+    dipole: bool
     moments: Moments
     charge: int
 
@@ -118,6 +124,7 @@ def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, flo
     """
     points = settings.mesh(atoms)
     dft = [
+        *_dipole(settings, atoms),
         *(f"BASIS_SET_FILE_NAME {name}" for name in settings.basis_files),
         *_section("MGRID", [f"REL_CUTOFF [eV] {settings.relative_cutoff_ev:.10g}"]),
         *_section("QS", [f"EPS_DEFAULT {settings.integral_tolerance:g}"]),
@@ -127,6 +134,22 @@ def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, flo
     ]
     described = [line for kind, moment in moments.items() for line in _kind(settings, kind, moment)]
     return _section("FORCE_EVAL", [*_section("DFT", dft), *_section("SUBSYS", described)])
+
+
+def _dipole(settings: Cp2kSettings, atoms: "Atoms") -> Section:
+    """Return what undoes the field between the sides of a slab.
+
+    Raises:
+        CalculatorError: if its vacuum is not along x, y or z.
+    """
+    axis = vacuum_axis(atoms) if settings.dipole else None
+    if axis is None:
+        return []
+    vector = atoms.cell.array[axis]
+    if abs(vector[axis]) < (1 - UPRIGHT) * np.linalg.norm(vector):
+        message = f"dipole: the vacuum of {atoms.get_chemical_formula()} is along cell vector {'abc'[axis]}, CP2K needs it along "
+        raise CalculatorError(message + "xyz"[axis])
+    return ["SURFACE_DIPOLE_CORRECTION TRUE", f"SURF_DIP_DIR {'XYZ'[axis]}"]
 
 
 def _section(name: str, lines: Iterable[str]) -> Section:

@@ -28,7 +28,7 @@ from ase.calculators.espresso import Espresso, EspressoProfile
 from ase.units import Ry, create_units
 
 from seiflow.calculators.espresso_driver import Driver, Results
-from seiflow.calculators.espresso_input import EspressoSettings
+from seiflow.calculators.espresso_input import DIAGONALIZATIONS, MIXING_MODES, EspressoSettings
 from seiflow.calculators.espresso_input import pseudopotentials as read
 from seiflow.calculators.espresso_output import at_zero_width, iterations, problem, words
 from seiflow.calculators.moments import Moments, checked
@@ -189,6 +189,7 @@ def espresso(
     mixing_mode: str = "plain",
     iterations: int = 100,
     diagonalization: str = "david",
+    dipole: bool = False,
     moments: Moments | None = None,
     charge: int = 0,
     socket: bool = True,
@@ -214,7 +215,8 @@ def espresso(
         mixing_beta: Part of the new density.
         mixing_mode: plain, TF or local-TF.
         iterations: After so many a density is given up.
-        diagonalization: david, cg, ppcg or paro.
+        diagonalization: david, cg, ppcg or paro; from version 7 on rmm-davidson or rmm-paro.
+        dipole: Whether a slab, not periodic along one cell vector, gets a layer of dipoles in its vacuum that undoes its field.
         moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
             their own.
         charge: Of the cell, e.
@@ -223,8 +225,12 @@ def espresso(
 
     Raises:
         InputError: if a pseudopotential is missing, is none, or was made for another functional.
-        CalculatorError: if a number makes no sense.
+        CalculatorError: if there is no such mode of mixing or diagonalization, or a number makes no sense.
     """
+    for what, name, known in (("mixing_mode", mixing_mode, MIXING_MODES), ("diagonalization", diagonalization, DIAGONALIZATIONS)):
+        if name not in known:
+            message = f"no {what} {name!r}; take {', '.join(known)}"
+            raise CalculatorError(message)
     first, *rest = shlex.split(command)
     found = shutil.which(first)
     settings = EspressoSettings(
@@ -244,6 +250,7 @@ def espresso(
         mixing_mode=mixing_mode,
         iterations=iterations,
         diagonalization=diagonalization,
+        dipole=dipole,
         moments=checked(moments),
         charge=charge,
         restart_strain=restart_strain,

@@ -15,6 +15,7 @@ from ase.units import Ry
 
 from seiflow.calculators.kpoints import Mesh, mesh
 from seiflow.calculators.moments import Moments, with_moments
+from seiflow.calculators.slabs import centre, vacuum_axis
 from seiflow.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ SPELLINGS = {
     "PBEsol": ("PBESOL", "SLA PW PSX PSC"),
 }
 """How files of pseudopotentials write the usual functionals."""
+
+
+DIPOLE_LAYER = 0.1
+"""Part of the cell vector across a slab over which the potential jumps."""
+
+MIXING_MODES = ("plain", "TF", "local-TF")
+DIAGONALIZATIONS = ("david", "cg", "ppcg", "paro", "rmm-davidson", "rmm-paro")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class EspressoSettings:
     mixing_mode: str
     iterations: int
     diagonalization: str
+    dipole: bool
     moments: Moments
     charge: int
     restart_strain: float
@@ -118,9 +127,18 @@ class EspressoSettings:
         that of the cell before is left as it is.
         """
         calculation = "vc-relax" if moving else "scf"
+        field = self._dipole(structure)
         return {
-            "control": {"calculation": calculation, "outdir": "./", "disk_io": "none", "tprnfor": True, "tstress": stress},
+            "control": {
+                "calculation": calculation,
+                "outdir": "./",
+                "disk_io": "none",
+                "tprnfor": True,
+                "tstress": stress,
+                **({"tefield": True, "dipfield": True} if field else {}),
+            },
             "system": {
+                **field,
                 "ecutwfc": self.cutoff_ev / Ry,
                 "ecutrho": self.density_cutoff_ev / Ry,
                 "tot_charge": self.charge,
@@ -137,6 +155,14 @@ class EspressoSettings:
             },
             **({"ions": {"pot_extrapolation": "none"}, "cell": {"cell_factor": 1 + 4 * self.restart_strain}} if moving else {}),
         }
+
+    def _dipole(self, structure: "Atoms") -> dict[str, object]:
+        """Return what undoes the field between the sides of a slab: a layer of dipoles in the middle of its vacuum."""
+        axis = vacuum_axis(structure) if self.dipole else None
+        if axis is None:
+            return {}
+        begin = (centre(structure)[axis] + 0.5 - DIPOLE_LAYER / 2) % 1.0
+        return {"edir": axis + 1, "emaxpos": float(begin), "eopreg": DIPOLE_LAYER, "eamp": 0.0}
 
     def _occupations(self, structure: "Atoms") -> dict[str, object]:
         width = self.smearing(structure)

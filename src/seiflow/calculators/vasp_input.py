@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from seiflow.calculators.kpoints import Mesh, mesh
 from seiflow.calculators.moments import Moments, with_moments
+from seiflow.calculators.slabs import centre, vacuum_axis
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -110,8 +109,5 @@ class VaspSettings:
 
     def _dipole(self, atoms: "Atoms") -> dict[str, Tag]:
         """Return the tags that undo the field between the sides of a slab."""
-        across = np.flatnonzero(~atoms.pbc)
-        if not self.dipole or len(across) != 1:
-            return {}
-        middle = np.linalg.solve(atoms.cell.array.T, atoms.get_center_of_mass()) % 1.0
-        return {"ldipol": True, "idipol": int(across[0]) + 1, "dipol": middle.tolist()}
+        axis = vacuum_axis(atoms) if self.dipole else None
+        return {} if axis is None else {"ldipol": True, "idipol": axis + 1, "dipol": centre(atoms).tolist()}
