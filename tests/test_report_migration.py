@@ -31,9 +31,10 @@ from seiflow.records import read_record, write_record
 from seiflow.report import Target, collect, make_report
 from seiflow.report.barrier_map import barrier_map, caption, coloured_hops
 from seiflow.report.collect import Case
+from seiflow.report.interstitial_view import InterstitialMigration
 from seiflow.report.map_layout import Contents
 from seiflow.report.networks import Line, NetworkMap, find_maps, network_map
-from seiflow.report.percolation import Passable, format_passable
+from seiflow.report.percolation import Passable, format_passable, passable
 from seiflow.report.table import WIDTH
 from seiflow.settings import MigrationSettings
 from seiflow.structures.defect_sites import DefectSupercell, defect_supercell
@@ -472,6 +473,38 @@ def test_hop_of_a_best_path_that_need_not_be_computed_is_hollow(tmp_path: Path) 
     assert {line.state for line in shown.lines if line.hop == name} == {"bounded"}
     assert "hollow" in caption(shown)
     assert "<svg" in barrier_map(shown)
+
+
+def added(structure: str, barriers: list[tuple[float, float]], distance: float | None) -> InterstitialMigration:
+    """Return the record of the paths of ions that are added: a barrier along each cell vector, and what it is not below."""
+    levels = dict(zip("abc", barriers, strict=True))
+    highest = max(barrier for barrier, _ in barriers)
+    paths: Json = {"percolation_barrier_ev": {axis: barrier for axis, (barrier, _) in levels.items()}}
+    paths |= {"least_possible_ev": {axis: least for axis, (_, least) in levels.items()}, "least_possible_3d_ev": None}
+    paths |= {f"percolation_barrier_{dimensions}d_ev": highest for dimensions in "123"}
+    hop: Json = {"mechanism": "direct", "state_initial": "i_1", "state_final": "i_1", "distance_angstrom": 2.0, "multiplicity": 2}
+    hop |= {"longest_step_angstrom": 2.0, "barrier": None}
+    record: Json = dict.fromkeys(("all", "direct", "knock_off"), paths) | {"charge_state": "neutral cell"}
+    record |= {"image_distance_angstrom": 9.0, "longest_step_angstrom": 6.0}
+    record["states"] = [{"state": "i_1", "shares_a_site": False, "energy_ev": 0.0, "distance_angstrom": distance}]
+    record["hops"] = [hop | {"hop": "hop_1", "problem": None}, hop | {"hop": "hop_2", "problem": "no saddle"}]
+    record["not_computed"] = [hop | {"hop": "hop_3", "problem": "not computed"}]
+    return InterstitialMigration.model_validate(common(structure) | record)
+
+
+def test_ions_that_are_added_have_rows_of_their_own_beside_the_bulk() -> None:
+    """Along, across, what is not proved, and the bulk of the phase as far as the study has it with the same calculator."""
+    near = added(PLANAR, [(0.1, 0.1), (0.3, 0.2), (0.5, 0.5)], 1.0)
+    crystal = Case(BULK, "emt", interstitial_migration=added(BULK, [(0.4, 0.4)] * 3, None))
+    planar = Case(PLANAR, "emt", interstitial_migration=near, kind="boundary", phases=(BULK,))
+    bulk_row, row = passable([crystal, planar])
+    assert (bulk_row.structure, bulk_row.bulk, bulk_row.barriers) == (f"{BULK}, added", ("0.400 eV",), ("", "", ""))
+    assert (row.structure, row.bulk) == (f"{PLANAR}, added", ("0.400 eV",))
+    assert (row.barriers, row.hops, row.failed) == (("0.100 eV", "0.200–0.300 eV", "0.500 eV"), "2 of 3", 1)
+    assert passable([crystal]) == []
+    (alone,) = passable([planar, replace(crystal, calculator="other")])[:1]
+    assert alone.bulk == ()
+    assert "added" in format_passable([alone])
 
 
 def test_long_names_are_shown_whole_beside_their_barriers() -> None:

@@ -189,8 +189,7 @@ def _report_inputs(study_file: Path) -> tuple[Path, "list[Target]", Path, str]:
     from seiflow.study import Study
 
     study = Study.read(study_file)
-    targets = [Target(job.structure, job.calculator, job.name, job.own_settings, job.kind) for job in study.jobs]
-    return Path(study.config.results), targets, data_folder("references"), study.config.title
+    return Path(study.config.results), Target.of(study), data_folder("references"), study.config.title
 
 
 def _list(options: argparse.Namespace) -> None:

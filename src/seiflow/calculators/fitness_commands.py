@@ -125,8 +125,7 @@ def _targets(study: "FitnessStudy") -> "list[Target]":
     from seiflow.report import Target
     from seiflow.study import Study
 
-    jobs = Study.read(study.file).jobs
-    return [Target(job.structure, job.calculator, job.name, job.own_settings, job.kind) for job in jobs]
+    return Target.of(Study.read(study.file))
 
 
 def _write_page(studies: "list[FitnessStudy]", page: Path, not_tested: list[str]) -> None:

@@ -21,7 +21,7 @@ def table_problem(results: Results) -> Finding | None:
 
     try:
         study = Study.read(results.study)
-        targets = [Target(job.structure, job.calculator, job.name, job.own_settings, job.kind) for job in study.jobs]
+        targets = Target.of(study)
         with tempfile.TemporaryDirectory(prefix="seiflow-verify-") as folder:
             again = Path(folder) / table.name
             write_table(again, collect(results.folder, targets), load_references(data_folder("references")))

@@ -7,7 +7,7 @@ needs, is never read in part: it becomes one more thing that is missing, with th
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,9 @@ from seiflow.report.migration_views import BarrierCheck, HopNetwork, PlanarMigra
 from seiflow.report.planar_views import Boundary, PlanarRelaxation, Registry, Segregation
 from seiflow.report.softness_view import Softness
 from seiflow.report.views import Band, Defects, Elasticity, Hop, Migration, Phonons, Record, Relaxation
+
+if TYPE_CHECKING:
+    from seiflow.study import Study
 
 KNOWN = frozenset(
     {
@@ -51,6 +54,7 @@ class Target:
         settings: What the study wants it computed with, as canonical JSON; a record made with others is not shown. None
             takes any.
         kind: Of the structure.
+        phases: That it is made of; none for a phase.
     """
 
     structure: str
@@ -58,6 +62,15 @@ class Target:
     name: str
     settings: str | None = None
     kind: str = "phase"
+    phases: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, study: "Study") -> "list[Target]":
+        """Return what a study asks for, and what that needs."""
+        made_of = {job.structure: study.structures.get(job.structure).ingredients for job in study.jobs}
+        return [
+            cls(job.structure, job.calculator, job.name, job.own_settings, job.kind, made_of[job.structure]) for job in study.jobs
+        ]
 
     def path(self, results: Path) -> Path:
         """Return where the record is written."""
@@ -97,6 +110,7 @@ class Case:
     charged: ChargedDefects | None = None
     hops: tuple[Hop, ...] = ()
     kind: str = "phase"
+    phases: tuple[str, ...] = ()
 
     @property
     def records(self) -> dict[str, Record]:
@@ -140,15 +154,16 @@ class Collected:
 
 def collect(results: Path, targets: Iterable[Target]) -> Collected:
     """Read every target that exists and find out why the others do not."""
-    wanted: dict[tuple[str, str, str], dict[str, str | None]] = {}
+    wanted: dict[tuple[str, str, str, tuple[str, ...]], dict[str, str | None]] = {}
     for target in targets:
-        wanted.setdefault((target.structure, target.calculator, target.kind), {})[target.name] = target.settings
+        case = (target.structure, target.calculator, target.kind, target.phases)
+        wanted.setdefault(case, {})[target.name] = target.settings
     gathered = [_gather(results, *case, settings) for case, settings in wanted.items()]
     return Collected(tuple(case for case, _ in gathered), tuple(item for _, missing in gathered for item in missing))
 
 
 def _gather(
-    results: Path, structure: str, calculator: str, kind: str, settings: Mapping[str, str | None]
+    results: Path, structure: str, calculator: str, kind: str, phases: tuple[str, ...], settings: Mapping[str, str | None]
 ) -> tuple[Case, list[Missing]]:
     reader = _Reader(results / structure / calculator, structure, calculator, settings)
     asked = set(settings)
@@ -175,6 +190,7 @@ def _gather(
         charged=reader.final("charged_defects", ChargedDefects) if "charged_defects" in asked else None,
         hops=tuple(reader.hops()) if "migration" in asked and crystal else (),
         kind=kind,
+        phases=phases,
     )
     if "relaxation" not in asked:
         reader.failed_relaxation()

@@ -1,11 +1,12 @@
 """How easily ions pass through the bulk, along a boundary and across it, side by side for all structures."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
-from seiflow.report.wording import show
+from seiflow.report.interstitials import paths_of
+from seiflow.report.wording import show, show_least
 
 NAME_WIDTH = 31
 HEADINGS = ("Bulk", "Along a", "Along b", "Across", "Hops computed")
@@ -31,26 +32,49 @@ class Passable:
 
 
 def passable(cases: Iterable[Case]) -> list[Passable]:
-    """Return a row for each case that has percolation barriers; nothing if there is no boundary among them."""
+    """Return a row for each case that has percolation barriers, and one more for those of interstitials.
+
+    There are none if there is no boundary among the cases.
+    """
     chosen = list(cases)
-    if not any(case.paths for case in chosen):
+    if not any(case.paths or (case.interstitial_migration and case.interstitial_migration.planar) for case in chosen):
         return []
-    return [row for case in chosen for row in _rows(case)]
+    return [row for case in chosen for row in (*_vacancies(case), *_interstitials(case, chosen))]
 
 
-def _rows(case: Case) -> list[Passable]:
+def _vacancies(case: Case) -> Iterator[Passable]:
     if case.migration:
         bulk = show(case.migration.percolation_barrier_3d_ev, "eV")
-        return [Passable(case.structure, case.calculator, (bulk,), ("", "", ""), "")]
-    if case.paths is None:
-        return []
-    named = len(case.paths.bulk) > 1
-    bulks = [(one.phase, show(one.percolation_barrier_3d_ev, "eV")) for one in case.paths.bulk]
-    along_a, along_b, across = (found.text for found in case.paths.percolation)
-    bulk_texts = tuple(f"{phase} {text}" if named else text for phase, text in bulks)
-    hops = f"{len(case.paths.hops)} of {len(case.paths.network)}"
-    barriers = (along_a, along_b, across)
-    return [Passable(case.structure, case.calculator, bulk_texts, barriers, hops, len(case.paths.failed))]
+        yield Passable(case.structure, case.calculator, (bulk,), ("", "", ""), "")
+    if case.paths:
+        bulks = [(one.phase, show(one.percolation_barrier_3d_ev, "eV")) for one in case.paths.bulk]
+        along_a, along_b, across = (found.text for found in case.paths.percolation)
+        hops = f"{len(case.paths.hops)} of {len(case.paths.network)}"
+        barriers = (along_a, along_b, across)
+        yield Passable(case.structure, case.calculator, _named(bulks), barriers, hops, len(case.paths.failed))
+
+
+def _interstitials(case: Case, cases: Sequence[Case]) -> Iterator[Passable]:
+    """Yield the row of ions that are added; the bulk of a phase is told if the study has it too."""
+    record = case.interstitial_migration
+    if record is None:
+        return
+    name = f"{case.structure}, added"
+    if not record.planar:
+        yield Passable(name, case.calculator, (show(record.all.percolation_barrier_3d_ev, "eV"),), ("", "", ""), "")
+        return
+    same = {other.structure: other.interstitial_migration for other in cases if other.calculator == case.calculator}
+    crystals = [(phase, same.get(phase)) for phase in case.phases]
+    bulks = [(phase, show(found.all.percolation_barrier_3d_ev, "eV")) for phase, found in crystals if found]
+    along_a, along_b, across = (show_least(found.value, found.least, "eV") for found in paths_of(record))
+    hops = f"{len(record.hops)} of {len(record.hops) + len(record.not_computed)}"
+    failed = sum(hop.problem is not None for hop in record.hops)
+    yield Passable(name, case.calculator, _named(bulks), (along_a, along_b, across), hops, failed)
+
+
+def _named(bulks: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the barriers of phases, with their names if there are several."""
+    return tuple(f"{phase} {text}" if len(bulks) > 1 else text for phase, text in bulks)
 
 
 def format_passable(rows: Sequence[Passable]) -> str:
