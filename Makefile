@@ -39,6 +39,7 @@ bench: $(READY)
 	python benchmarks/migration.py
 	python benchmarks/bands.py
 	python benchmarks/structures.py
+	if command -v pw.x > /dev/null; then python benchmarks/espresso.py; else echo 'no pw.x: benchmarks/espresso.py is left out'; fi
 	python benchmarks/scale.py
 
 # what is generated from the code and checked to be in step by the tests
