@@ -131,9 +131,9 @@ def test_without_a_machine_file_a_program_is_looked_for_on_the_path(recipe: Calc
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("mpirun -np {processes} no-such-pw.x -nk 2", "the program no-such-pw.x is not on the path"),
+        ("mpirun -np {processes} no-such-pw.x -nk 2", "no-such-pw.x -nk 2' names no program that is there"),
         ("mpirun -np {processes} pw.x -nk 2", "the program pw.x is not on the path"),
-        ("mpirun -np {processes} /opt/no/pw.x", "the program /opt/no/pw.x is not there"),
+        ("mpirun -np {processes} /opt/no/pw.x", "/opt/no/pw.x' names no program that is there"),
         ("mpirun -np {processes} here", None),
         (None, "the program mpirun is not on the path"),
     ],

@@ -189,6 +189,16 @@ def test_single_points_of_one_calculator_are_its_barriers() -> None:
     assert "towards the initial state: the barrier is higher" in found.warnings[0]
 
 
+def test_single_points_of_hops_that_form_no_network_are_told(tmp_path: Path) -> None:
+    """The cheap check needs the hops of the cheaper calculator, so a cut-off that leaves none is told for it too, once."""
+    library = write(tmp_path / "mine", EMT_LATER, MORSE)
+    for properties in (["barrier_check"], ["migration", "barrier_check"]):
+        asked = study(library, *properties)
+        asked["settings"] = {"migration": {"cutoff": 1.5}}
+        (told,) = Study(asked).unsuited
+        assert "do not percolate" in told
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

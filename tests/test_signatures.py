@@ -76,13 +76,19 @@ def test_arguments_are_those_of_the_source(
 def test_model_by_path_is_among_the_weights(tmp_path: Path, weights: list[str], told: str | None) -> None:
     """A trained model that the recipe does not list could be trained again without a result becoming outdated."""
     model = tmp_path / "own"
-    changes = {"arguments": {"model": str(model)}, "weights": [entry.format(model) for entry in weights]}
-    found = list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=changes)))
-    assert found == [] if told is None else told.format(model) in found[0]
-    elsewhere = {**changes, "factory": "named_elsewhere:potential"}
-    assert list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=elsewhere))) == []
+    listed = [entry.format(model) for entry in weights]
+
+    def found(factory: str, **arguments: object) -> list[str]:
+        changes = {"factory": factory, "arguments": arguments, "weights": listed}
+        problems = argument_problems(calculator_shelf().get("chgnet").model_copy(update=changes))
+        return [problem for problem in problems if "results depend on" in problem]
+
+    own, elsewhere = "seiflow.calculators.chgnet:chgnet", "named_elsewhere:potential"
+    one, several = found(own, model=str(model)), found(own, model_paths=[str(model)])
+    assert one + several == [] if told is None else told.format(model) in one[0] and len(several) == 1
+    assert found(elsewhere, model=str(model)) == [], "a name with a slash, for all one knows"
     model.touch()
-    assert bool(list(argument_problems(calculator_shelf().get("chgnet").model_copy(update=elsewhere)))) == bool(told)
+    assert bool(found(elsewhere, model=str(model))) == bool(told)
 
 
 def test_misspelt_argument_of_a_remedy_is_found() -> None:

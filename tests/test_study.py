@@ -247,7 +247,7 @@ def test_names_of_a_network_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("structure", "name"), [("Li2O-111-mirror", "segregation"), ("Al", "interstitial_migration")])
-def test_cell_whose_images_share_neighbours_is_refused(structure: str, name: str) -> None:
+def test_cell_whose_images_share_neighbours_is_told(structure: str, name: str) -> None:
     """A supercell too small for its own images is told before the first job, with the distance that suffices."""
     block = {"structures": [structure], "calculators": ["emt" if structure == "Al" else "chgnet"], "properties": [name]}
     (told,) = Study({"calculations": [block], "settings": {name: {"image_distance": 1.0}}}).unsuited

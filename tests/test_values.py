@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ase import Atoms
 
 from seiflow.calculators.factory import make_calculator
 from seiflow.calculators.recipes import CalculatorRecipe
+from seiflow.calculators.slabs import vacuum_axis, vacuum_middle
 from seiflow.calculators.vasp import vasp
 from seiflow.errors import CalculatorError, StudyError
 from seiflow.study import Study
@@ -98,3 +100,16 @@ def test_check_of_a_study_tells_senseless_numbers(installed: Callable[[str], Cal
         (tmp_path / "calculators" / "wrong.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(StudyError, match=said):
             Study({"library": [str(tmp_path)], "calculations": [block]})
+
+
+def test_middle_of_the_vacuum_is_that_of_the_widest_gap() -> None:
+    """Wherever a slab lies in its cell, and however much heavier one side of it is than the other."""
+    slab = Atoms("Li2W2", positions=[[0, 0, 1], [0, 0, 3], [0, 0, 5], [0, 0, 7]], cell=[3, 3, 20], pbc=[True, True, False])
+    assert vacuum_axis(slab) == 2
+    assert vacuum_middle(slab, 2) == pytest.approx(14 / 20)
+    slab.positions[:, 2] += 9
+    assert vacuum_middle(slab, 2) == pytest.approx(3 / 20)
+    slab.pbc = True
+    assert vacuum_axis(slab) is None
+    slab.pbc = False
+    assert vacuum_axis(slab) is None

@@ -313,7 +313,7 @@ def test_setting_unsuited_to_one_structure_fails_its_jobs_alone(tmp_path: Path, 
         (tmp_path / f"results/Al/emt/{name}.failed").read_text(encoding="utf-8") for name in ("hops", "interstitial_migration")
     ]
     assert all(re.search(reason, text) for reason, text in zip(reasons, told, strict=True))
-    assert re.search(r"3 of 5 done, 2 failed|2 of 4 done, 2 failed", done.stdout)
+    assert re.search(r"^2 of 4 done, 2 failed", done.stdout, re.MULTILINE)
     assert "Traceback" not in done.stdout + done.stderr
 
 

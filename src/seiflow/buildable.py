@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 FILE = ".buildable"
 """In the results folder; a digest a line."""
 
-HEEDED = ("boundary", "migration", "interstitial_migration", "defects", "charged_defects", "segregation")
+Check = tuple[frozenset[str], Callable[[], object]]
+"""Properties, and what refuses settings with which they cannot be computed."""
+
+HOPS = frozenset({"migration", "barrier_check"})
+
+HEEDED = ("boundary", "migration", "barrier_check", "interstitial_migration", "defects", "charged_defects", "segregation")
 """Properties for which more than the structure itself is made."""
 
 
@@ -57,8 +62,8 @@ def refuse_unbuildable(
     else:
         checks = _checks_of_boundary(recipe, list(phases.values()), built.atoms, settings)
     unsuited = []
-    for name, check in checks:
-        if name in properties:
+    for names, check in checks:
+        if names & set(properties):
             try:
                 check()
             except UnsuitedError as error:
@@ -67,24 +72,20 @@ def refuse_unbuildable(
         raise UnsuitedError("\n".join(unsuited))
 
 
-Check = tuple[str, Callable[[], object]]
-"""A property, and what refuses settings with which it cannot be computed."""
-
-
 def _checks_of_phase(recipe: PhaseRecipe, atoms: "Atoms", settings: PropertySettings) -> Iterator[Check]:
-    yield "migration", lambda: refuse_hops(recipe, [recipe], atoms, settings)
-    yield "interstitial_migration", lambda: interstitial_host(atoms, recipe, settings.interstitial_migration)
-    yield "defects", lambda: supercells(atoms, recipe, settings.defects)
-    yield "charged_defects", lambda: plan_charged(atoms, recipe, settings.charged_defects)
+    yield HOPS, lambda: refuse_hops(recipe, [recipe], atoms, settings)
+    yield frozenset({"interstitial_migration"}), lambda: interstitial_host(atoms, recipe, settings.interstitial_migration)
+    yield frozenset({"defects"}), lambda: supercells(atoms, recipe, settings.defects)
+    yield frozenset({"charged_defects"}), lambda: plan_charged(atoms, recipe, settings.charged_defects)
 
 
 def _checks_of_boundary(
     recipe: StructureRecipe, phases: Sequence[PhaseRecipe], atoms: "Atoms", settings: PropertySettings
 ) -> Iterator[Check]:
-    yield "migration", lambda: refuse_hops(recipe, phases, atoms, settings)
-    yield "segregation", lambda: refuse_near_images(recipe.name, atoms, phases, settings.segregation.image_distance)
+    yield HOPS, lambda: refuse_hops(recipe, phases, atoms, settings)
+    yield frozenset({"segregation"}), lambda: refuse_near_images(recipe.name, atoms, phases, settings.segregation.image_distance)
     apart = settings.interstitial_migration.image_distance
-    yield "interstitial_migration", lambda: refuse_near_images(recipe.name, atoms, phases, apart, IMAGES)
+    yield frozenset({"interstitial_migration"}), lambda: refuse_near_images(recipe.name, atoms, phases, apart, IMAGES)
 
 
 class Sound:

@@ -130,7 +130,7 @@ class Study:
             problem_at(("library", number), told) for number, path in enumerate(self.folders) if (told := _not_a_library(path))
         ]
         found = [*missing, *self._machine_problems(), *([] if checked else self._block_problems(conda=conda))]
-        if not all(problem.own for problem in found):
+        if not all(problem.unsuited for problem in found):
             self._refuse(found)
         self.unsuited = self._listed(found)
 

@@ -30,17 +30,17 @@ class Problem(NamedTuple):
     Attributes:
         location: Where.
         text: A sentence that tells where and what.
-        own: Whether only the jobs fail whose setting it is, and all others can be computed.
+        unsuited: Whether only the jobs fail whose setting it is, and all others can be computed.
     """
 
     location: Location
     text: str
-    own: bool = False
+    unsuited: bool = False
 
 
-def problem_at(location: Location, text: str, *, own: bool = False) -> Problem:
+def problem_at(location: Location, text: str, *, unsuited: bool = False) -> Problem:
     """Return a problem whose sentence begins with its place."""
-    return Problem(location, f"{'.'.join(map(str, location))}: {text}", own)
+    return Problem(location, f"{'.'.join(map(str, location))}: {text}", unsuited)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class _Block:
     properties: Sequence[PropertyName]
     settings: PropertySettings
 
-    def at(self, key: str, text: str, *, own: bool = False) -> Problem:
-        return problem_at((*self.place, key), text, own=own)
+    def at(self, key: str, text: str, *, unsuited: bool = False) -> Problem:
+        return problem_at((*self.place, key), text, unsuited=unsuited)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Checks:
     def _calculator_problems(self, block: _Block, calculator: CalculatorRecipe) -> Iterator[Problem]:
         for fault in self._faults(calculator):
             yield block.at("calculators", fault)
-        problem = charged_cells_problem(calculator) if "charged_defects" in block.properties else None
+        problem = charged_cells_problem(calculator, conda=self.conda) if "charged_defects" in block.properties else None
         if problem:
             yield block.at("calculators", f"charged_defects: {problem}")
         yield from self._path_problems(block, calculator)
@@ -177,10 +177,10 @@ class Checks:
             phases = {name: self.phases.get(name) for name in phases_of(recipe)}
             self.sound.require(recipe, phases, block.properties, block.settings)
         except SeiflowError as error:
-            own = isinstance(error, UnsuitedError)
-            for message in str(error).splitlines() if own else [str(error)]:
+            unsuited = isinstance(error, UnsuitedError)
+            for message in str(error).splitlines() if unsuited else [str(error)]:
                 told = message if message.startswith(recipe.name) else f"{recipe.name}: {message}"
-                yield block.at("structures", told, own=own)
+                yield block.at("structures", told, unsuited=unsuited)
 
     def _mobile_problems(self, block: _Block, recipe: StructureRecipe) -> Iterator[Problem]:
         """Find properties that need a species that moves where there is none, or no common one."""

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,9 +100,15 @@ def conda_name(recipe: CalculatorRecipe) -> str:
 
 def conda_problem(recipe: CalculatorRecipe, folders: Sequence[Path]) -> str | None:
     """Return why conda cannot make the environment of a recipe; None if it can."""
-    name = recipe.environment
-    if name is None or conda_file(name, folders) or (WITH_THE_RULES / f"{name}.yml").is_file():
-        return None
+    name = conda_name(recipe)
+    own, shipped = conda_file(name, folders), WITH_THE_RULES / f"{name}.yml"
+    if own:
+        return None  # its author knows what it holds
+    if shipped.is_file():
+        extras = re.findall(r"seiflow\[(.*?)\]", shipped.read_text(encoding="utf-8"))
+        if recipe.extra is None or recipe.extra in ",".join(extras).split(","):
+            return None
+        return f"calculator {recipe.name}: the conda environment {name} does not hold seiflow[{recipe.extra}]; name another one"
     return f"calculator {recipe.name}: conda knows no environment {name}; write envs/{name}.yml in a folder listed under library"
 
 

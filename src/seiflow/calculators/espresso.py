@@ -88,7 +88,11 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
         """
         super().calculate(atoms, properties, system_changes)
         structure = self._settings.prepared(self.atoms)
-        results, printed = self._ask(structure, stress="stress" in (properties or []))
+        wanted = "stress" in (properties or [])
+        if wanted and self._settings.has_dipole(structure):
+            message = f"{structure.get_chemical_formula()}: pw.x knows no stress where it undoes the field of a slab (dipole)"
+            raise CalculatorError(message)
+        results, printed = self._ask(structure, stress=wanted)
         self.scf_iterations += iterations(printed)
         error = problem(structure, self._settings.charge, printed)
         if error:

@@ -15,7 +15,7 @@ from ase.units import Ry
 
 from seiflow.calculators.kpoints import Mesh, mesh
 from seiflow.calculators.moments import Moments, with_moments
-from seiflow.calculators.slabs import centre, vacuum_axis
+from seiflow.calculators.slabs import vacuum_axis, vacuum_middle
 from seiflow.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -156,13 +156,17 @@ class EspressoSettings:
             **({"ions": {"pot_extrapolation": "none"}, "cell": {"cell_factor": 1 + 4 * self.restart_strain}} if moving else {}),
         }
 
+    def has_dipole(self, structure: "Atoms") -> bool:
+        """Tell whether a structure is a slab whose field is undone."""
+        return bool(self._dipole(structure))
+
     def _dipole(self, structure: "Atoms") -> dict[str, object]:
         """Return what undoes the field between the sides of a slab: a layer of dipoles in the middle of its vacuum."""
         axis = vacuum_axis(structure) if self.dipole else None
         if axis is None:
             return {}
-        begin = (centre(structure)[axis] + 0.5 - DIPOLE_LAYER / 2) % 1.0
-        return {"edir": axis + 1, "emaxpos": float(begin), "eopreg": DIPOLE_LAYER, "eamp": 0.0}
+        begin = (vacuum_middle(structure, axis) - DIPOLE_LAYER / 2) % 1.0
+        return {"edir": axis + 1, "emaxpos": begin, "eopreg": DIPOLE_LAYER, "eamp": 0.0}
 
     def _occupations(self, structure: "Atoms") -> dict[str, object]:
         width = self.smearing(structure)

@@ -126,12 +126,14 @@ def charge_problem(recipe: CalculatorRecipe) -> str | None:
     )
 
 
-def charged_cells_problem(recipe: CalculatorRecipe) -> str | None:
-    """Return why charged defects cannot be computed with a calculator; None if they can."""
+def charged_cells_problem(recipe: CalculatorRecipe, *, conda: bool = False) -> str | None:
+    """Return why charged defects cannot be computed with a calculator; None if they can. Conda brings the package for them."""
     if not recipe.charge:
         return charge_problem(recipe)
     if not recipe.electronic:
         return f"calculator {recipe.name} tells no electrostatic potential and band edges (its recipe says electronic: false)"
+    if conda:
+        return None
     try:
         missing = importlib.util.find_spec("pymatgen.analysis.defects") is None
     except ModuleNotFoundError:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes, compare_atoms
@@ -29,6 +30,7 @@ from seiflow.calculators.gpaw_files import (
 )
 from seiflow.calculators.moments import Moments, checked, with_moments
 from seiflow.calculators.processes import told_last
+from seiflow.calculators.slabs import vacuum_axis
 from seiflow.calculators.values import refuse_senseless
 from seiflow.errors import CalculatorError, UnconvergedDensityError
 
@@ -79,7 +81,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._settings = settings
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
-        self._said = io.StringIO()
+        self._said: WeakKeyDictionary[Calculator, io.StringIO] = WeakKeyDictionary()
         self.measured_once: dict[str, float] = {}
         """How the energy of a composition falls with the cut-off, per atom: measured once, and kept by whoever resumes a job."""
 
@@ -138,7 +140,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             raise
         except Exception as error:
             told = f"{type(error).__name__}: {error}"
-            message = f"{what}: GPAW ended without a result ({told}). It said\n{told_last(self._said.getvalue())}"
+            message = f"{what}: GPAW ended without a result ({told}). It said\n{told_last(self._said[solver].getvalue())}"
             raise CalculatorError(message) from error
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
@@ -163,9 +165,9 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             else (settings.kpoint_length, settings.smearing_ev)
         )
         mesh = np.where(structure.pbc, np.maximum(1, np.rint(length / spacings)), 1).astype(int)
-        dipole = settings.dipole and not structure.pbc.all()
-        self._said = io.StringIO()
-        return GPAW(
+        dipole = settings.dipole and vacuum_axis(structure) is not None
+        said = io.StringIO()
+        solver = GPAW(
             **settings.representation(cutoff_ev),
             xc=settings.functional,
             kpts={"size": mesh.tolist(), "gamma": True},
@@ -176,8 +178,10 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             **({"mixer": dict(settings.mixer)} if settings.mixer else {}),
             **({"poissonsolver": {"dipolelayer": True}} if dipole else {}),
             charge=settings.charge,
-            txt=self._said,
+            txt=said,
         )
+        self._said[solver] = said
+        return solver
 
     def _basis_stress(self) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         """Return what the stress at a fixed set of plane waves lacks to that at a fixed cut-off, Voigt, eV/Å³.

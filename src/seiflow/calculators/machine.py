@@ -103,16 +103,18 @@ class Machine(BaseModel):
 
         A launcher has to be there, and so has one of the words after it; of other wrappers only the first word is looked for.
         """
-        first, *others = shlex.split(self.command(program, processes))
-        missing = None if shutil.which(first) else first
-        if missing is None and Path(first).name in LAUNCHERS and not any(map(shutil.which, others)):
-            words = [word for word in others if not word.startswith("-") and not word.isdigit()]
-            missing = program if program in words or not words else words[0]
-        if missing is None:
+        line = self.command(program, processes)
+        first, *others = shlex.split(line)
+        if not shutil.which(first):
+            told = f"the program {first} is not {'there' if os.sep in first else 'on the path'}"
+        elif Path(first).name not in LAUNCHERS or any(map(shutil.which, others)):
             return None
-        where = "on the path" if os.sep not in missing else "there"
+        elif program in others:
+            told = f"the program {program} is not on the path"
+        else:
+            told = f"{line!r} names no program that is there"
         return (
-            f"the program {missing} is not {where}; install it, load its module, or say in a machine file how it is started "
+            f"{told}; install it, load its module, or say in a machine file how it is started "
             f"(programs: {{{program}: COMMAND}}; the key machine of the study or the environment variable {VARIABLE} names it)"
         )
 

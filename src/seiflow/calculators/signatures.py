@@ -67,11 +67,13 @@ def _unlisted_files(recipe: CalculatorRecipe) -> Iterator[str]:
     own = recipe.factory.startswith(OWN)
     for arguments in (recipe.arguments, *(remedy.arguments for remedy in recipe.remedies)):
         for name in sorted(MODELS & set(arguments)):
-            text = arguments[name]
-            if not isinstance(text, str) or "/" not in text:
-                continue
-            path = Path(text).expanduser().absolute()
-            if (own or path.exists()) and not any(each == path or each.is_relative_to(path) for each in listed):
+            given = arguments[name]
+            for text in given if isinstance(given, list) else [given]:
+                if not isinstance(text, str) or "/" not in text:
+                    continue
+                path = Path(text).expanduser().absolute()
+                if not (own or path.exists()) or any(each == path or each.is_relative_to(path) for each in listed):
+                    continue
                 yield (
                     f"calculator {recipe.name}: {name} {text} is a file or folder that results depend on, and weights does not "
                     f"list it; add weights: [{text}], or the files in it, each by a path that begins with / or ~"

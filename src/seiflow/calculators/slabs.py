@@ -6,7 +6,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
 
 def vacuum_axis(atoms: "Atoms") -> int | None:
@@ -15,6 +14,9 @@ def vacuum_axis(atoms: "Atoms") -> int | None:
     return int(across[0]) if len(across) == 1 else None
 
 
-def centre(atoms: "Atoms") -> "NDArray[np.float64]":
-    """Return the centre of mass as fractions of the cell, from 0 to 1."""
-    return np.asarray(np.linalg.solve(atoms.cell.array.T, atoms.get_center_of_mass()) % 1.0)
+def vacuum_middle(atoms: "Atoms", axis: int) -> float:
+    """Return the middle of the vacuum, the widest gap between atoms, along a cell vector, as a fraction from 0 to 1."""
+    places = np.sort(atoms.get_scaled_positions(wrap=False)[:, axis] % 1.0)
+    gaps = np.diff(places, append=places[0] + 1.0)
+    widest = int(gaps.argmax())
+    return float((places[widest] + gaps[widest] / 2) % 1.0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from seiflow.calculators.kpoints import Mesh, mesh
 from seiflow.calculators.moments import Moments, with_moments
-from seiflow.calculators.slabs import centre, vacuum_axis
+from seiflow.calculators.slabs import vacuum_axis, vacuum_middle
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -110,4 +110,8 @@ class VaspSettings:
     def _dipole(self, atoms: "Atoms") -> dict[str, Tag]:
         """Return the tags that undo the field between the sides of a slab."""
         axis = vacuum_axis(atoms) if self.dipole else None
-        return {} if axis is None else {"ldipol": True, "idipol": axis + 1, "dipol": centre(atoms).tolist()}
+        if axis is None:
+            return {}
+        middle = atoms.cell.scaled_positions(atoms.get_center_of_mass()) % 1.0
+        middle[axis] = (vacuum_middle(atoms, axis) + 0.5) % 1.0  # VASP puts the layer half a cell away
+        return {"ldipol": True, "idipol": axis + 1, "dipol": middle.tolist()}

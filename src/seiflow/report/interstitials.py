@@ -55,6 +55,11 @@ def paths_of(record: InterstitialMigration) -> Iterator[Quantity]:
         yield _quantity(key, least, barrier)
 
 
+def in_three_dimensions(record: InterstitialMigration) -> Quantity:
+    """Return the barrier of a crystal over all hops, as a range where it is not proved."""
+    return _quantity(HEADLINES[0], record.all.least_possible_3d_ev, record.all.percolation_barrier_3d_ev)
+
+
 def known_hops(record: InterstitialMigration) -> list[tuple[InterstitialHop, Quantity]]:
     """Return the hops that were computed or over which a way is known, with what they cost."""
     known = [*record.hops, *(hop for hop in record.not_computed if hop.highest_ev is not None)]

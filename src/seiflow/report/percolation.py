@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seiflow.report.collect import Case
-from seiflow.report.interstitials import paths_of
+from seiflow.report.interstitial_view import InterstitialMigration
+from seiflow.report.interstitials import in_three_dimensions, paths_of
 from seiflow.report.wording import show, show_least
 
 NAME_WIDTH = 31
@@ -61,15 +62,20 @@ def _interstitials(case: Case, cases: Sequence[Case]) -> Iterator[Passable]:
         return
     name = f"{case.structure}, added"
     if not record.planar:
-        yield Passable(name, case.calculator, (show(record.all.percolation_barrier_3d_ev, "eV"),), ("", "", ""), "")
+        yield Passable(name, case.calculator, (_of_crystal(record),), ("", "", ""), "")
         return
     same = {other.structure: other.interstitial_migration for other in cases if other.calculator == case.calculator}
     crystals = [(phase, same.get(phase)) for phase in case.phases]
-    bulks = [(phase, show(found.all.percolation_barrier_3d_ev, "eV")) for phase, found in crystals if found]
+    bulks = [(phase, _of_crystal(found)) for phase, found in crystals if found]
     along_a, along_b, across = (show_least(found.value, found.least, "eV") for found in paths_of(record))
     hops = f"{len(record.hops)} of {len(record.hops) + len(record.not_computed)}"
     failed = sum(hop.problem is not None for hop in record.hops)
     yield Passable(name, case.calculator, _named(bulks), (along_a, along_b, across), hops, failed)
+
+
+def _of_crystal(record: InterstitialMigration) -> str:
+    found = in_three_dimensions(record)
+    return show_least(found.value, found.least, "eV")
 
 
 def _named(bulks: Sequence[tuple[str, str]]) -> tuple[str, ...]:

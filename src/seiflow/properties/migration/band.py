@@ -124,8 +124,6 @@ def _band(ends: Ends, engine: Engine, settings: MigrationSettings, through: "Ato
     band = NEB([engine.attach(image) for image in images], k=1.0, method="improvedtangent", allow_shared_calculator=True)
     for image, places in zip(band.images, _first_path(ends, settings.images, through), strict=True):
         image.positions = places.reshape(-1, 3)
-    if through is not None:
-        return band
     chord = ends.final.positions[ends.mover] - ends.initial.positions[ends.mover]
     across = np.cross(chord, np.roll(chord, 1) + np.array([0.3, 0.0, 0.1]))
     for number, image in enumerate(band.images[1:-1], start=1):

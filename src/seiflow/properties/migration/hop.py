@@ -153,8 +153,8 @@ def barrier_between(
         settings: Tolerances and limits.
         band: Whether a band is run if the search for the saddle fails.
         start: Where the search for the saddle starts, if that is known; if it leads nowhere, the search starts as without.
-        most_evaluations: Of forces, half of them for the search, half for the band and a search from its top; None allows as many
-            as it takes.
+        most_evaluations: Of forces, half of them for the search, half for the band and a search from its top, or from a minimum
+            that it passes; None allows as many as it takes.
 
     Raises:
         PhysicsError: if no way finds a first-order saddle that leads to both ends; a :class:`~.band.NoSaddleError` knows how high

@@ -24,7 +24,9 @@ SAME_PLACE = 1e-3
 def in_larger_supercell(
     crystal: "Atoms", network: Network, hop: Hop, barrier: Barrier, engine: Engine, settings: MigrationSettings
 ) -> LargerSupercell | None:
-    """Return the barrier of a hop in the larger supercell of the settings, which is larger; None if they ask for none.
+    """Return the barrier of a hop in the larger supercell of the settings; None if they ask for none.
+
+    That it is larger is for :func:`refuse_not_larger` to see, before anything is computed.
 
     Args:
         crystal: The relaxed crystal.
