@@ -177,7 +177,7 @@ def test_unconverged_density_is_told_and_remedied(waves: CalculatorRecipe) -> No
     engine = Engine(make_calculator(altered(waves, remedies, iterations=3)))
     patient = Engine(make_calculator(waves)).evaluate(displaced())
     assert engine.evaluate(displaced()).energy == pytest.approx(patient.energy, abs=1e-4)
-    assert engine.notes == ("A density became self-consistent only with a remedy of the recipe: mixing.",)
+    assert engine.notes == ("A density became self-consistent only with a remedy of the recipe: mixing, after four in vain.",)
 
 
 def test_magnetic_moments_are_heeded(waves: CalculatorRecipe) -> None:

@@ -128,7 +128,7 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._solved = structure
 
     def _run(self, solver: "Calculator", structure: "Atoms", wanted: list[str]) -> None:
-        what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+d}"
+        what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+g}"
         try:
             solver.calculate(structure, wanted, all_changes)
         except KohnShamConvergenceError as error:
