@@ -336,7 +336,9 @@ def test_remedy_that_helped_is_noted(recipe: CalculatorRecipe) -> None:
     engine = Engine(calculator)
     engine.evaluate(oxide())
     calculator.close()
-    assert engine.notes == ("A density became self-consistent only with a remedy of the recipe: less mixing, after three iterations in vain.",)
+    assert engine.notes == (
+        "A density became self-consistent only with a remedy of the recipe: less mixing, after three iterations in vain.",
+    )
 
 
 def test_remedies_of_the_recipes_find_the_same_density(recipe: CalculatorRecipe) -> None:
