@@ -76,7 +76,7 @@ def _unlisted_files(recipe: CalculatorRecipe) -> Iterator[str]:
                     continue
                 yield (
                     f"calculator {recipe.name}: {name} {text} is a file or folder that results depend on, and weights does not "
-                    f"list it; add weights: [{text}], or the files in it, each by a path that begins with / or ~"
+                    f"list it; add weights: [{path}], or the files in it"
                 )
 
 
