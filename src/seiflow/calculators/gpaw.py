@@ -28,6 +28,7 @@ from seiflow.calculators.gpaw_files import (
     setup_functional,
     take_recorded_folders,
 )
+from seiflow.calculators.gpaw_program import GpawProgram, program_version, require_mpi
 from seiflow.calculators.moments import Moments, checked, with_moments
 from seiflow.calculators.processes import told_last
 from seiflow.calculators.slabs import vacuum_axis
@@ -37,6 +38,8 @@ from seiflow.errors import CalculatorError, UnconvergedDensityError
 if TYPE_CHECKING:
     from ase import Atoms
 
+
+__all__ = ["GpawCalculator", "GpawSettings", "gpaw", "program_version"]
 
 CUTOFF_CHANGE = 0.03
 """By which part the cut-off is raised and lowered to see how the energy changes with it."""
@@ -223,7 +226,8 @@ def gpaw(
     setups: Mapping[str, str] | None = None,
     moments: Moments | None = None,
     charge: int = 0,
-) -> GpawCalculator:
+    command: str | None = None,
+) -> GpawCalculator | GpawProgram:
     """Return a GPAW calculator with the setups of the package ``gpaw_data`` and those in the folder ``setups`` beside this file.
 
     Args:
@@ -245,9 +249,11 @@ def gpaw(
         moments: Initial magnetic moment of the atoms of an element, μB, such as ``{Ni: 0.6}``, for structures that have none of
             their own.
         charge: Of the cell, e.
+        command: Starts GPAW's program, such as ``mpirun -np 4 gpaw``, in which all is computed; without one this process does.
 
     Raises:
-        CalculatorError: if there is no such functional, setup or basis, or a number makes no sense.
+        CalculatorError: if there is no such functional, setup or basis, a number makes no sense, or a GPAW without MPI is to have
+            several processes.
     """
     take_recorded_folders()
     of_setups = setup_functional(functional)
@@ -276,4 +282,7 @@ def gpaw(
         charge=charge,
     )
     refuse_senseless(settings)
-    return GpawCalculator(settings)
+    if command is None:
+        return GpawCalculator(settings)
+    require_mpi(command)
+    return GpawProgram(settings, command)

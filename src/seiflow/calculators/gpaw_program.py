@@ -1,0 +1,210 @@
+"""GPAW in a program of its own, of one or several MPI processes, that computes what it is told through a socket.
+
+What each of the processes runs is :mod:`seiflow.calculators.gpaw_ranks`. The socket is a file in the program's folder, so all
+processes of which the first one may be are on the node of the job.
+"""
+
+import contextlib
+import re
+import shlex
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from ase.calculators.calculator import Calculator, all_changes
+
+from seiflow.calculators.electronic import ElectronicState
+from seiflow.calculators.machine import LAUNCHERS
+from seiflow.calculators.processes import TiedProgram, told_last
+from seiflow.errors import CalculatorError, UnconvergedDensityError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from seiflow.calculators.gpaw import GpawSettings
+
+PROGRAM = "gpaw"
+RANKS = "seiflow.calculators.gpaw_ranks"
+SOCKET = "socket"
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""How often it is looked whether the program is still there."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the processes: properties of a structure, or with none its electronic state.
+
+    Attributes:
+        measured_once: What is known of compositions (:attr:`seiflow.calculators.gpaw.GpawCalculator.measured_once`).
+    """
+
+    atoms: "Atoms"
+    properties: tuple[str, ...]
+    measured_once: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of it.
+
+    Attributes:
+        results: As the calculator has them; empty if there are none.
+        state: The electronic state, if that was asked for.
+        unconverged: Why the density is not self-consistent; empty if it is.
+        failed: Why the processes end without a result; empty if they do not.
+        measured_once: What is known of compositions now.
+    """
+
+    results: Mapping[str, object] = field(default_factory=dict)
+    state: ElectronicState | None = None
+    unconverged: str = ""
+    failed: str = ""
+    measured_once: Mapping[str, float] = field(default_factory=dict)
+
+
+class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
+    """What :class:`seiflow.calculators.gpaw.GpawCalculator` is, computed by a program that is started for the first structure."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, settings: "GpawSettings", command: str) -> None:
+        """Remember settings and command line; nothing is started yet."""
+        super().__init__()
+        self._settings = settings
+        self._command = command
+        self._program: TiedProgram | None = None
+        self._link: Connection | None = None
+        self._output = Path()
+        self.measured_once: dict[str, float] = {}
+
+    def calculate(
+        self,
+        atoms: "Atoms | None" = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill ``results`` with energy and forces, and with the stress if it is among ``properties``.
+
+        Raises:
+            UnconvergedDensityError: if the density did not become self-consistent.
+            CalculatorError: if the program ended without a result, with the last lines of its output.
+        """
+        super().calculate(atoms, properties, system_changes)
+        self.results = dict(self._ask(self.atoms, tuple(properties or ["energy"])).results)
+
+    def electronic_state(self, atoms: "Atoms") -> ElectronicState:
+        """Return potential and band edges of a structure.
+
+        Raises:
+            UnconvergedDensityError: if the density did not become self-consistent.
+            CalculatorError: if the program ended without a result.
+        """
+        return cast("ElectronicState", self._ask(atoms, ()).state)
+
+    def close(self) -> None:
+        """End the program; the next structure starts another."""
+        if self._link is not None:
+            self._link.close()
+        if self._program is not None:
+            self._program.end()
+        self._link = self._program = None
+
+    def _ask(self, atoms: "Atoms", properties: tuple[str, ...]) -> Reply:
+        plain = atoms.copy()
+        try:
+            link = self._link or self._started()
+            link.send(Request(plain, properties, self.measured_once))
+            reply = self._heard(link)
+        except (EOFError, OSError) as error:
+            what = f"{plain.get_chemical_formula()}, charge {self._settings.charge:+g}"
+            message = f"{what}: GPAW ended without a result. Started by {self._command}, it said\n{self._last_words()}"
+            self.close()
+            raise CalculatorError(message) from error
+        except BaseException:
+            self.close()  # in the middle of a sentence
+            raise
+        self.measured_once.update(reply.measured_once)
+        if reply.unconverged:
+            raise UnconvergedDensityError(reply.unconverged)
+        if reply.failed:
+            self.close()
+            raise CalculatorError(reply.failed)
+        return reply
+
+    def _started(self) -> Connection:
+        """Start the program and return the link to its first process, which has heard the settings."""
+        folder = Path(tempfile.mkdtemp(prefix="seiflow-gpaw-"))
+        self._output = folder / "output"
+        with socket.socket(socket.AF_UNIX) as listener, self._output.open("w", encoding="utf-8") as output:
+            listener.bind(str(folder / SOCKET))
+            listener.listen(1)
+            listener.settimeout(SECONDS_BETWEEN_LOOKS)
+            line = f"{self._command} python -m {RANKS} {shlex.quote(str(folder / SOCKET))}"
+            self._program = TiedProgram(line, folder, output=output, errors=subprocess.STDOUT)
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    accepted, _ = listener.accept()
+                    break
+                self._require_running()
+        accepted.setblocking(True)  # noqa: FBT003 - as socket has it
+        self._link = Connection(accepted.detach())
+        self._link.send(self._settings)
+        return self._link
+
+    def _heard(self, link: Connection) -> Reply:
+        while not link.poll(SECONDS_BETWEEN_LOOKS):
+            self._require_running()
+        return cast("Reply", link.recv())
+
+    def _require_running(self) -> None:
+        if self._program is None or self._program.process.poll() is not None:
+            raise EOFError
+
+    def _last_words(self) -> str:
+        """Return the last lines of the output, once the program that lost its link has said them."""
+        if self._program is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._program.process.wait(10 * SECONDS_BETWEEN_LOOKS)
+        return told_last(self._output.read_text(encoding="utf-8", errors="replace")) if self._output.is_file() else "(nothing)"
+
+
+def require_mpi(command: str) -> None:
+    """Refuse to start several processes of a GPAW that knows no MPI: each would believe to be alone.
+
+    Raises:
+        CalculatorError: saying what to do.
+    """
+    from gpaw import cgpaw
+
+    if not cgpaw.have_mpi and Path(shlex.split(command)[0]).name in LAUNCHERS:
+        message = (
+            f"{command!r} would start GPAW in several processes, but it was built without MPI. Install the headers of MPI "
+            "(Debian: libopenmpi-dev) and build it again: CC=g++ pip install --force-reinstall --no-cache-dir --no-deps gpaw"
+        )
+        raise CalculatorError(message)
+
+
+def program_version(command: str) -> str:
+    """Return the version of the GPAW that a command starts.
+
+    Raises:
+        CalculatorError: if the command does not start it.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - the command is the user's own
+            [*shlex.split(command), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        message = f"{command!r} cannot be started ({error.strerror}); the machine's file says how gpaw is (programs: gpaw)"
+        raise CalculatorError(message) from error
+    found = re.search(r"gpaw-(\d\S*)", done.stdout)
+    if found is None:
+        message = f"{command!r} does not start GPAW. Its last lines:\n{told_last(done.stdout + done.stderr)}"
+        raise CalculatorError(message)
+    return found[1]
