@@ -363,6 +363,29 @@ def test_hops_left_out_could_not_have_lowered_a_proved_barrier() -> None:
         assert found.percolation_barrier_ev[axis] == pytest.approx(wanted["abc".index(axis)], abs=5e-3)
 
 
+def test_vacancies_that_did_not_relax_leave_ranges_that_hold() -> None:
+    """Hops from there fail with the reason, all others are as before, and the barriers of the whole network lie in the ranges."""
+    whole, network, vacancies = layered_migration()
+    engine = Engine(EMT())
+    lowest = min(vacancies, key=lambda name: vacancies[name].energy_ev)
+    lost = max((name for name in vacancies if name != lowest), key=lambda name: vacancies[name].energy_ev)
+    known = {name: vacancy for name, vacancy in vacancies.items() if name != lost}
+    stay = {name: name != lost for name in vacancies}
+    found, _ = planar_migration(layered()[1], network, known, stay, [], engine, SETTINGS)
+    at_lost = {hop.hop for hop in network.hops if lost in (hop.site_initial, hop.site_final)}
+    failed = {each.hop for each in found.failed if each.reason == f"the vacancy at {lost} did not relax"}
+    assert set() < failed <= at_lost
+    assert not at_lost & {hop.hop for hop in found.hops}
+    assert [site.site for site in found.sites if site.energy_ev is None] == [lost]
+    assert found.warnings[0].startswith(f"The vacancy did not relax at {lost}: ")
+    for axis, barrier in whole.percolation_barrier_ev.items():
+        assert barrier is not None
+        assert found.percolation_lower_bound_ev[axis] <= barrier + 0.005
+        assert (found.percolation_barrier_ev[axis] or np.inf) >= barrier - 0.005
+    with pytest.raises(ConvergenceError, match=r"no vacancy relaxed.*max_steps"):
+        planar_migration(layered()[1], network, {}, dict.fromkeys(vacancies, False), [], engine, SETTINGS)
+
+
 def test_equivalent_hops_computed_by_themselves_agree() -> None:
     """Two hops that symmetry makes equal, each with vacancies of its own, have one barrier, to 5 meV both ways."""
     atoms, cell = layered()

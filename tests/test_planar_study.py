@@ -272,6 +272,25 @@ def test_interface_with_vacuum_has_one_interface(planes: Path, tmp_path: Path, r
     assert one["excess_volume_angstrom"] is None
 
 
+def test_sites_that_do_not_relax_leave_profile_and_hops_of_the_others(tmp_path: Path, run: Run, workflow: Command) -> None:
+    """With few steps some vacancies do not relax: the study runs through, and both records and the table say which and why."""
+    wanted = [{"structures": ["Cu-310"], "calculators": ["emt"], "properties": ["segregation", "migration"]}]
+    few = {"segregation": {"image_distance": 5, "max_steps": 20}, "migration": {"image_distance": 5, "most_evaluations": 1}}
+    write_study(tmp_path, calculations=wanted, settings=QUICK | few)
+    done = run("snakemake", *workflow(), cwd=tmp_path, store=tmp_path / "store")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "results/Cu-310/emt/sites"
+    lost = {path.stem for path in folder.glob("*.json") if json.loads(path.read_text(encoding="utf-8"))["problem"]}
+    profile, paths = (record(tmp_path, f"Cu-310/emt/{name}") for name in ("segregation", "migration"))
+    assert 0 < len(lost) < len(profile["profile"])
+    assert {point["site"] for point in profile["profile"] if point["energy_ev"] is None} == lost
+    assert {site["site"] for site in paths["sites"] if site["energy_ev"] is None} == lost
+    told = run("seiflow", "table", "study.yaml", cwd=tmp_path).stdout
+    assert "There is no energy for vacancy Cu_" in told
+    assert "The vacancy did not relax at Cu_" in told
+    assert (tmp_path / "results/figures/Cu-310-emt-segregation.svg").exists()
+
+
 def test_profile_of_defects(tmp_path: Path, run: Run, workflow: Command) -> None:
     """Every site of a boundary has its distance and energy, the sites make up the cell, and the report draws them.
 

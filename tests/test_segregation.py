@@ -9,12 +9,12 @@ from ase.calculators.emt import EMT
 from ase.optimize import BFGS
 
 from seiflow.engine import Engine
-from seiflow.errors import InputError
+from seiflow.errors import ConvergenceError, InputError
 from seiflow.jobs.segregation import mobile_species
 from seiflow.planar_settings import PlanarSettings, SegregationSettings
 from seiflow.properties.planar import planar_relaxation
 from seiflow.properties.segregation import Segregation, Sites, segregation, sites, supercell_of
-from seiflow.properties.site_defects import BulkVacancy, SiteDefect, bulk_vacancy, expansion_near, site_vacancy
+from seiflow.properties.site_defects import BulkVacancy, SiteDefect, bulk_vacancy, expansion_near, site_vacancy, unrelaxed
 from seiflow.shelves import phase_shelf
 from seiflow.structures.build import Ingredient, build_structure
 from seiflow.structures.bulk import build_crystal
@@ -137,6 +137,26 @@ def test_vacancy_that_does_not_stay_is_no_vacancy_there() -> None:
     told = segregation(listed, 0.0, vacancies, [bulk()])
     assert told.lowest_energy_ev is None
     assert any("did not stay" in warning for warning in told.warnings)
+
+
+def test_vacancy_that_does_not_relax_leaves_the_others_theirs() -> None:
+    """The profile has an energy for every other site, as it was, and a warning says which one failed and how far it came."""
+    whole, found, engine = profile(), sites(tilt(), "Cu", SETTINGS), Engine(EMT())
+    few = SETTINGS.model_copy(update={"max_steps": 20})
+    cell, defects = supercell_of(tilt(), "Cu", SETTINGS), {}
+    for site in cell.sites:
+        try:
+            defects[site.name], _ = site_vacancy(cell, site, engine, few)
+        except ConvergenceError as error:
+            defects[site.name] = unrelaxed(site.name, str(error))
+    lost = {name for name, defect in defects.items() if defect.problem}
+    assert 0 < len(lost) < len(found.sites) / 2
+    energy = engine.evaluate(tilt()).energy * found.atoms / len(tilt())
+    result = segregation(found, energy, defects, [bulk()])
+    for point, expected in zip(result.profile, whole.profile, strict=True):
+        assert point.energy_ev == (None if point.site in lost else pytest.approx(expected.energy_ev, abs=1e-6))
+    assert sum(warning.startswith("There is no energy for vacancy Cu_") for warning in result.warnings) == len(lost)
+    assert "after 20 steps" in result.warnings[0]
 
 
 def _nothing() -> dict[str, float]:

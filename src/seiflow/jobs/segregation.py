@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from seiflow.errors import InputError
+from seiflow.errors import ConvergenceError, InputError
 from seiflow.jobs.task import Task, read_structure, write_structures
 from seiflow.records import read_record
 from seiflow.structures.recipes import PhaseRecipe
@@ -23,10 +23,13 @@ def sites(task: Task, relaxed: Path) -> None:
 
 
 def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:
-    """Relax the vacancy or interstitial at one site and record it."""
+    """Relax the vacancy or interstitial at one site and record it, or why it does not relax: the others are of use alone.
+
+    ``frame`` holds the structure; of one that did not relax as it was made.
+    """
     from seiflow.properties.segregation import sites as find
     from seiflow.properties.segregation import supercell_of
-    from seiflow.properties.site_defects import site_interstitial, site_vacancy
+    from seiflow.properties.site_defects import site_interstitial, site_vacancy, unrelaxed, with_defect
 
     settings = task.settings.segregation
     # a defect does not depend on how many interstitials are tried, so that another number finds it in the store
@@ -38,13 +41,16 @@ def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     cell, found = supercell_of(atoms, species, settings), find(atoms, species, settings)
     vacancies = {each.name: each for each in found.sites}
     interstitials = {each.name: each for each in found.interstitials}
-    if site in vacancies:
-        result, structure = site_vacancy(cell, vacancies[site], task.engine, settings)
-    elif site in interstitials:
-        result, structure = site_interstitial(cell, interstitials[site], task.engine, settings)
-    else:
+    if site not in vacancies | interstitials:
         message = f"no site {site!r}; known: {', '.join([*vacancies, *interstitials])}"
         raise InputError(message)
+    try:
+        if site in vacancies:
+            result, structure = site_vacancy(cell, vacancies[site], task.engine, settings)
+        else:
+            result, structure = site_interstitial(cell, interstitials[site], task.engine, settings)
+    except ConvergenceError as error:
+        result, structure = unrelaxed(site, str(error)), with_defect(cell, (vacancies | interstitials)[site])
     write_structures(frame, [structure])
     step.finish(result)
 

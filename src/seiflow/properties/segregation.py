@@ -61,7 +61,7 @@ class Sites:
 
 @dataclass(frozen=True)
 class ProfilePoint:
-    """One site of the profile; the energy is null where the defect did not stay, or the bulk has none to count from."""
+    """One site of the profile; the energy is null where the defect did not stay or relax, or the bulk has none to count from."""
 
     site: str
     phase: str
@@ -175,8 +175,8 @@ def segregation(
     farthest = _farthest(points)
     added = _points(found.interstitials, boundary_energy, defects, bulk_interstitial)
     farthest_added = _middles(added)
-    told = [*_moved(found.sites, defects, "vacancy"), *_unlike(farthest, "vacancy")]
-    told += [*_moved(found.interstitials, defects, "interstitial"), *_unlike(farthest_added, "interstitial")]
+    told = [*_without_energy(found.sites, defects, "vacancy"), *_unlike(farthest, "vacancy")]
+    told += [*_without_energy(found.interstitials, defects, "interstitial"), *_unlike(farthest_added, "interstitial")]
     told += _reference(bulk_interstitial)
     return Segregation(
         species=found.species,
@@ -235,13 +235,16 @@ def _middles(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
     return tuple(found)
 
 
-def _moved(found: Sequence[DefectSite | InterstitialSite], defects: Mapping[str, SiteDefect], what: str) -> list[str]:
-    left = [defects[site.name] for site in found if not defects[site.name].stays]
-    if not left:
-        return []
-    named = ", ".join(f"{each.site} (an ion went {each.largest_displacement_angstrom:.1f} Å)" for each in left)
-    told = f"The {what} did not stay at {named}: there is no energy for that."
-    return [f"{told} {ANNEAL}" if len(left) > MANY * len(found) else told]
+def _without_energy(found: Sequence[DefectSite | InterstitialSite], defects: Mapping[str, SiteDefect], what: str) -> list[str]:
+    lost = [each for site in found if not (each := defects[site.name]).stays]
+    told = [f"There is no energy for {each.problem}" for each in lost if each.problem]
+    left = [each for each in lost if not each.problem]
+    if left:
+        named = ", ".join(f"{each.site} (an ion went {each.largest_displacement_angstrom:.1f} Å)" for each in left)
+        told.append(f"The {what} did not stay at {named}: there is no energy for that.")
+    if len(lost) > MANY * len(found):
+        told[-1] += f" {ANNEAL}"
+    return told
 
 
 def _unlike(farthest: Sequence[Farthest], what: str) -> list[str]:

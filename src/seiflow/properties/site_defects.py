@@ -38,17 +38,19 @@ class SiteDefect:
 
     Attributes:
         site: Its name.
-        energy_ev: Of the supercell with it; null if it did not stay.
+        energy_ev: Of the supercell with it; null if it did not stay or did not relax.
         stays: Whether it is still at its site.
-        largest_displacement_angstrom: Of any atom, the added one included.
-        largest_force_ev_per_angstrom: Left on an atom.
+        largest_displacement_angstrom: Of any atom, the added one included; null if it did not relax.
+        largest_force_ev_per_angstrom: Left on an atom, likewise.
+        problem: Why it did not relax; null if it did.
     """
 
     site: str
     energy_ev: float | None
     stays: bool
-    largest_displacement_angstrom: float
-    largest_force_ev_per_angstrom: float
+    largest_displacement_angstrom: float | None
+    largest_force_ev_per_angstrom: float | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,7 @@ def site_vacancy(
     Raises:
         ConvergenceError: if the forces stayed above their tolerance.
     """
-    start = cell.atoms.copy()
-    del start[site.index]
-    return _relaxed(start, SHAKE, site.name, f"vacancy {site.name}", engine, settings)
+    return _relaxed(with_defect(cell, site), SHAKE, site.name, f"vacancy {site.name}", engine, settings)
 
 
 def site_interstitial(
@@ -100,12 +100,19 @@ def site_interstitial(
     Raises:
         ConvergenceError: if the forces stayed above their tolerance.
     """
-    return _relaxed(_added(cell, site), SHAKE_ADDED, site.name, f"interstitial {site.name}", engine, settings)
+    return _relaxed(with_defect(cell, site), SHAKE_ADDED, site.name, f"interstitial {site.name}", engine, settings)
+
+
+def unrelaxed(site: str, problem: str) -> SiteDefect:
+    """Return what is known of a defect whose relaxation did not converge: why."""
+    return SiteDefect(
+        site, None, stays=False, largest_displacement_angstrom=None, largest_force_ev_per_angstrom=None, problem=problem
+    )
 
 
 def interstitial_start(cell: DefectSupercell, site: "InterstitialSite") -> "Atoms":
     """Return a supercell with an ion added at a site, shaken off it; the added ion is the last atom."""
-    start = _added(cell, site)
+    start = with_defect(cell, site)
     start.rattle(SHAKE_ADDED, seed=0)
     return start
 
@@ -169,7 +176,12 @@ def expansion_near(crystal: "Atoms", atoms: int, distance: float) -> tuple[int, 
     return min(choices)[3]
 
 
-def _added(cell: DefectSupercell, site: "InterstitialSite") -> "Atoms":
+def with_defect(cell: DefectSupercell, site: "DefectSite | InterstitialSite") -> "Atoms":
+    """Return a supercell with the vacancy or interstitial of a site, not relaxed; an added ion is the last atom."""
+    if isinstance(site, DefectSite):
+        start = cell.atoms.copy()
+        del start[site.index]
+        return start
     start = _with_ion(cell.atoms, site.species, site.position_angstrom)
     if site.grain is not None:
         start.arrays["grain"][-1] = site.grain

@@ -114,7 +114,7 @@ class FailedHop(BaseModel):
 class SiteState(NamedSite):
     """A site with its vacancy, which may have moved away."""
 
-    energy_ev: float
+    energy_ev: float | None
     stays: bool
 
 

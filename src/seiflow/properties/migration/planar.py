@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seiflow.engine import Engine
+from seiflow.errors import ConvergenceError
 from seiflow.properties.migration.hop import Barrier
 from seiflow.properties.migration.migration import HopSummary
 from seiflow.properties.migration.network import Hop, Network, Site, hop_classes, percolating_cutoff
@@ -40,7 +41,7 @@ class SiteState:
         multiplicity: In the cell of the boundary.
         grain: Which grain it belongs to.
         distance_angstrom: From the nearest boundary.
-        energy_ev: Of the vacancy, above the most stable one.
+        energy_ev: Of the vacancy, above the most stable one; None if it did not relax.
         stays: Whether the vacancy is where it was made.
     """
 
@@ -49,7 +50,7 @@ class SiteState:
     multiplicity: int
     grain: int | None
     distance_angstrom: float | None
-    energy_ev: float
+    energy_ev: float | None
     stays: bool
 
 
@@ -152,9 +153,10 @@ def planar_cutoff(atoms: "Atoms", species: str, settings: MigrationSettings) -> 
 
 
 def vacancy_ways(network: Network, energies: Mapping[str, float]) -> Ways[Hop]:
-    """Return the hops of a network between vacancies whose energies (eV, by site) are given."""
-    floors = {hop.hop: max(energies[hop.site_initial], energies[hop.site_final]) for hop in network.hops}
-    return Ways(network.hops, floors, min(energies.values()))
+    """Return the hops of a network between vacancies whose energies (eV, by site) are given; of the others nothing is known."""
+    lowest = min(energies.values())
+    floors = {hop.hop: max(energies.get(site, lowest) for site in (hop.site_initial, hop.site_final)) for hop in network.hops}
+    return Ways(network.hops, floors, lowest)
 
 
 def planar_migration(
@@ -171,7 +173,7 @@ def planar_migration(
     Args:
         cell: Supercell and sites.
         network: All hops, in the numbering of the supercell.
-        vacancies: Relaxed, by name of the site.
+        vacancies: Relaxed, by name of the site. Hops with another site at an end cannot be computed.
         stay: Whether each vacancy is where it was made.
         bulk: Of the phases, for comparison.
         engine: Evaluates and relaxes.
@@ -179,7 +181,13 @@ def planar_migration(
 
     Returns:
         The result, and structures: the perfect supercell, then initial, saddle, final of each hop computed.
+
+    Raises:
+        ConvergenceError: if no vacancy relaxed.
     """
+    if not vacancies:
+        message = "hops: no vacancy relaxed. Allow more steps (settings: segregation, max_steps), or look at the structure."
+        raise ConvergenceError(message)
     work = VacancyHops(cell.atoms, vacancies, site_symmetry(cell.atoms), engine, settings)
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
     most, before = settings.most_evaluations, engine.force_evaluations
@@ -192,7 +200,7 @@ def planar_migration(
             site.multiplicity,
             site.grain,
             site.distance_angstrom,
-            energies[site.name] - lowest,
+            energies[site.name] - lowest if site.name in energies else None,
             stay[site.name],
         )
         for site in cell.sites
@@ -214,7 +222,11 @@ def planar_migration(
         sites=states,
         network=tuple(_planar_hop(hop, found, lowest) for hop in network.hops),
         barriers=barriers,
-        warnings=(*_warnings(found), *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings)),
+        warnings=(
+            *_unrelaxed(states),
+            *_warnings(found),
+            *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings),
+        ),
     )
     return result, [cell.atoms, *(frame for frames in work.frames for frame in (frames.initial, frames.saddle, frames.final))]
 
@@ -231,6 +243,12 @@ def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
         ceiling_ev=found.ceilings[hop.hop] - lowest if hop.hop in found.ceilings else None,
         level_ev=found.levels[hop.hop] - lowest if hop.hop in found.levels else None,
     )
+
+
+def _unrelaxed(states: Sequence[SiteState]) -> list[str]:
+    names = ", ".join(state.site for state in states if state.energy_ev is None)
+    told = "hops from there could not be computed, and energies are counted from the most stable vacancy of the others."
+    return [f"The vacancy did not relax at {names}: {told}"] if names else []
 
 
 def _warnings(found: Found) -> list[str]:

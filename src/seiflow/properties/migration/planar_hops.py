@@ -154,7 +154,15 @@ class VacancyHops(PlanarHops[Hop]):
         self._symmetry = symmetry
 
     def ends(self, hop: Hop) -> Ends:
-        """Return the two states of a hop."""
+        """Return the two states of a hop.
+
+        Raises:
+            PhysicsError: if a vacancy at one of them did not relax.
+        """
+        missing = [site for site in dict.fromkeys((hop.site_initial, hop.site_final)) if site not in self._vacancies]
+        if missing:
+            message = f"the vacancy at {' and that at '.join(missing)} did not relax"
+            raise PhysicsError(message)
         return hop_ends(self._supercell, hop, self._vacancies, self._symmetry)
 
     def described(self, hop: Hop) -> str:
