@@ -1,5 +1,6 @@
 """GPAW in a program of its own: it finds what this process finds, with several processes too, and its end is told."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,11 @@ from ase import Atoms
 from ase.build import bulk
 from conftest import PROGRAMS, REPOSITORY
 
+from seiflow.calculators import factory
 from seiflow.calculators.electronic import Electronic
-from seiflow.calculators.factory import calculator_versions, make_calculator, making_problems
-from seiflow.calculators.machine import VARIABLE
+from seiflow.calculators.factory import calculator_versions, installation_problem, make_calculator, making_problems
+from seiflow.calculators.gpaw_program import Installation
+from seiflow.calculators.machine import VARIABLE, Machine
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, UnconvergedDensityError
@@ -45,8 +48,11 @@ def alone(installed: Callable[[str], CalculatorRecipe]) -> CalculatorRecipe:
 
 
 @pytest.fixture
-def program(alone: CalculatorRecipe, monkeypatch: pytest.MonkeyPatch) -> CalculatorRecipe:
-    """The same in a program of one process."""
+def program(alone: CalculatorRecipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CalculatorRecipe:
+    """The same in a program of one process, whose socket lies in a folder with a long name."""
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
     monkeypatch.setenv("PATH", f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
     return alone.model_copy(update={"program": "gpaw"})
 
@@ -55,12 +61,13 @@ def program(alone: CalculatorRecipe, monkeypatch: pytest.MonkeyPatch) -> Calcula
 def two(program: CalculatorRecipe, machine: None) -> CalculatorRecipe:
     """The same in a program of two processes; a GPAW without MPI skips a test, on a build server it fails."""
     del machine
-    problem = next(iter(making_problems(program)), None)
+    several = program.model_copy(update={"processes": 2})
+    problem = installation_problem(several) or next(iter(making_problems(several)), None)
     if problem and os.environ.get("CI") == "true":
         pytest.fail(problem)
     if problem:
         pytest.skip(problem)
-    return program.model_copy(update={"processes": 2})
+    return several
 
 
 def altered(recipe: CalculatorRecipe, **arguments: object) -> CalculatorRecipe:
@@ -82,11 +89,10 @@ def made(recipe: CalculatorRecipe) -> Any:  # noqa: ANN401 - an ASE calculator, 
 
 @pytest.mark.parametrize("kind", ["program", "two"])
 def test_program_finds_what_this_process_finds(
-    kind: str, alone: CalculatorRecipe, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, alone: CalculatorRecipe, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Energy, forces, stress and electronic state of two structures are the same; the folder of the program goes with it."""
     recipe = request.getfixturevalue(kind)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     theirs, ours = made(recipe), made(alone)
     moved = displaced()
     moved.positions[0, 0] += 0.1
@@ -102,9 +108,9 @@ def test_program_finds_what_this_process_finds(
     assert state.sites_ev == pytest.approx(expected.sites_ev, abs=1e-3)
     assert (state.valence_ev, state.conduction_ev) == pytest.approx((expected.valence_ev, expected.conduction_ev), abs=1e-3)
     assert np.array(state.planar_ev[2]) == pytest.approx(np.array(expected.planar_ev[2]), abs=1e-3)
-    assert list(tmp_path.glob("seiflow-gpaw-*"))
+    assert list(tmp_path.glob("**/seiflow-gpaw-*"))
     theirs.close()
-    assert not list(tmp_path.glob("seiflow-gpaw-*"))
+    assert not list(tmp_path.glob("**/seiflow-gpaw-*"))
 
 
 def test_what_was_measured_once_is_told_to_the_program(program: CalculatorRecipe) -> None:
@@ -148,18 +154,45 @@ def test_program_of_another_python_is_told(program: CalculatorRecipe, tmp_path: 
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(CalculatorError, match=r"(?s)GPAW ended without a result. Started by gpaw, it said.*no module named seif"):
         made(program).calculate(displaced(), ["energy"])
+    factory.program_version.cache_clear()
     with pytest.raises(CalculatorError, match=r"'gpaw' does not start GPAW"):
         calculator_versions(program)
 
 
+def test_program_of_another_installation_is_refused(program: CalculatorRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gpaw that finds other code than this process would compute what its record does not say."""
+    monkeypatch.setattr(Installation, "this", lambda: Installation("1.0", "/elsewhere"))
+    with pytest.raises(
+        CalculatorError, match=r"gpaw starts another installation \(GPAW .*seiflow in .*\) than .*\(GPAW 1\.0, seif"
+    ):
+        made(program).calculate(displaced(), ["energy"])
+
+
+def test_program_of_another_charge_takes_the_place_of_the_first(program: CalculatorRecipe, tmp_path: Path) -> None:
+    """One job computes cells of several charges by turns; two programs at work would compete for the same cores."""
+    neutral, charged = make_calculator(program), make_calculator(program, charge=1)
+    found = []
+    for calculator in (neutral, charged, neutral):
+        calculator.calculate(displaced(), ["energy"])
+        found.append(calculator.results["energy"])
+        assert len(list(tmp_path.glob("**/seiflow-gpaw-*"))) == 1
+    assert found[2] == pytest.approx(found[0], abs=1e-5)
+    assert abs(found[1] - found[0]) > 1
+
+
 def test_several_processes_without_mpi_are_refused_before_any_job(
-    program: CalculatorRecipe, monkeypatch: pytest.MonkeyPatch
+    program: CalculatorRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of them would believe to be alone; the message says how GPAW is built again."""
     monkeypatch.setattr("gpaw.cgpaw.have_mpi", False)
     several = program.model_copy(update={"processes": 2})
     (problem,) = making_problems(several)
-    assert "'mpirun -np 2 gpaw' would start GPAW in several processes, but it was built without MPI" in problem
+    assert "'mpirun -np 2 gpaw' starts GPAW by MPI, but it was built without" in problem
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "machine.yaml"))
+    for line in ("env OMP_NUM_THREADS=2 mpirun -np {processes} gpaw", "bash -lc 'module load gpaw && srun gpaw'"):
+        (tmp_path / "machine.yaml").write_text(yaml.safe_dump({"programs": {"gpaw": line}}), encoding="utf-8")
+        assert "built without" in next(iter(making_problems(several)))
+    monkeypatch.delenv(VARIABLE)
     assert not list(making_problems(program))
 
 
@@ -169,30 +202,43 @@ def test_version_of_the_program_is_recorded(program: CalculatorRecipe, alone: Ca
     assert versions["gpaw"] == calculator_versions(alone)["gpaw"]
 
 
-@pytest.fixture
-def job(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a process that evaluates structures with a program without end."""
+@pytest.fixture(params=["program", "two"])
+def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that evaluates structures without end, with a program of one process or of two."""
+    recipe: CalculatorRecipe = request.getfixturevalue(request.param)
+    command = Machine.from_environment().command("gpaw", recipe.processes)
     script = (
         "import itertools\nfrom ase.build import bulk\nfrom seiflow.calculators.gpaw import gpaw\n"
-        "calculator, atoms = gpaw(cutoff_ev=300, kpoint_length=4.0, command='gpaw'), bulk('LiF', 'rocksalt', a=4.06)\n"
+        f"calculator, atoms = gpaw(cutoff_ev=300, kpoint_length=4.0, command={command!r}), bulk('LiF', 'rocksalt', a=4.06)\n"
         "for number in itertools.count():\n    atoms.positions[0, 0] += 0.01\n"
         "    calculator.calculate(atoms, ['energy'])\n    print(number, flush=True)\n"
     )
     environment = os.environ | {"TMPDIR": str(tmp_path), "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    started = [sys.executable, "-c", script]
+    with subprocess.Popen(started, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 
 
-def test_killed_job_leaves_no_program(alone: CalculatorRecipe, job: subprocess.Popen[str], tmp_path: Path) -> None:
-    """When the job is killed its program ends by itself, and its folder goes."""
-    del alone
+def test_killed_job_leaves_no_program(job: subprocess.Popen[str], tmp_path: Path) -> None:
+    """When the job is killed all processes of its program end by themselves, and its folder goes."""
     assert job.stdout is not None
     assert job.stdout.readline() == "0\n"
-    assert list(tmp_path.glob("seiflow-gpaw-*"))
+    (folder,) = tmp_path.glob("seiflow-gpaw-*")
+    assert at_work_in(folder)
     job.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 30
-    while list(tmp_path.glob("seiflow-gpaw-*")) and time.monotonic() < until:
+    until = time.monotonic() + 60
+    while (folder.exists() or at_work_in(folder)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not list(tmp_path.glob("seiflow-gpaw-*"))
+    assert not folder.exists()
+    assert not at_work_in(folder)
+
+
+def at_work_in(folder: Path) -> list[str]:
+    """Return the processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().as_posix().startswith(str(folder)):
+                found.append(process.name)
+    return found

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -363,12 +364,12 @@ def test_hops_left_out_could_not_have_lowered_a_proved_barrier() -> None:
         assert found.percolation_barrier_ev[axis] == pytest.approx(wanted["abc".index(axis)], abs=5e-3)
 
 
-def test_vacancies_that_did_not_relax_leave_ranges_that_hold() -> None:
-    """Hops from there fail with the reason, all others are as before, and the barriers of the whole network lie in the ranges."""
+@pytest.mark.parametrize("which", [min, max])
+def test_vacancy_that_did_not_relax_leaves_bounds_that_hold(which: Callable[..., str]) -> None:
+    """Hops from there fail with the reason, and no barrier is settled, for it may be the most stable one: bounds are left."""
     whole, network, vacancies = layered_migration()
     engine = Engine(EMT())
-    lowest = min(vacancies, key=lambda name: vacancies[name].energy_ev)
-    lost = max((name for name in vacancies if name != lowest), key=lambda name: vacancies[name].energy_ev)
+    lost = which(vacancies, key=lambda name: vacancies[name].energy_ev)
     known = {name: vacancy for name, vacancy in vacancies.items() if name != lost}
     stay = {name: name != lost for name in vacancies}
     found, _ = planar_migration(layered()[1], network, known, stay, [], engine, SETTINGS)
@@ -378,10 +379,10 @@ def test_vacancies_that_did_not_relax_leave_ranges_that_hold() -> None:
     assert not at_lost & {hop.hop for hop in found.hops}
     assert [site.site for site in found.sites if site.energy_ev is None] == [lost]
     assert found.warnings[0].startswith(f"The vacancy did not relax at {lost}: ")
+    assert set(found.percolation_barrier_ev.values()) == {None}
     for axis, barrier in whole.percolation_barrier_ev.items():
         assert barrier is not None
         assert found.percolation_lower_bound_ev[axis] <= barrier + 0.005
-        assert (found.percolation_barrier_ev[axis] or np.inf) >= barrier - 0.005
     with pytest.raises(ConvergenceError, match=r"no vacancy relaxed.*max_steps"):
         planar_migration(layered()[1], network, {}, dict.fromkeys(vacancies, False), [], engine, SETTINGS)
 

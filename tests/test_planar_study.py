@@ -280,13 +280,15 @@ def test_sites_that_do_not_relax_leave_profile_and_hops_of_the_others(tmp_path: 
     done = run("snakemake", *workflow(), cwd=tmp_path, store=tmp_path / "store")
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "results/Cu-310/emt/sites"
-    lost = {path.stem for path in folder.glob("*.json") if json.loads(path.read_text(encoding="utf-8"))["problem"]}
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    lost = {name for name, site in found.items() if site["problem"]}
+    assert {name for name, site in found.items() if not site["converged"]} == lost
     profile, paths = (record(tmp_path, f"Cu-310/emt/{name}") for name in ("segregation", "migration"))
     assert 0 < len(lost) < len(profile["profile"])
     assert {point["site"] for point in profile["profile"] if point["energy_ev"] is None} == lost
     assert {site["site"] for site in paths["sites"] if site["energy_ev"] is None} == lost
     told = run("seiflow", "table", "study.yaml", cwd=tmp_path).stdout
-    assert "There is no energy for vacancy Cu_" in told
+    assert "There is no energy where the vacancy did not relax. vacancy Cu_" in told
     assert "The vacancy did not relax at Cu_" in told
     assert (tmp_path / "results/figures/Cu-310-emt-segregation.svg").exists()
 

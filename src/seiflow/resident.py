@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from seiflow.calculators.factory import make_ready
 from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.errors import SeiflowError
 from seiflow.shelves import load_recipe
+from seiflow.sockets import short_address
 
 VARIABLE = "SEIFLOW_RESIDENT"
 """Environment variable with the process whose jobs share a resident; empty, none do."""
@@ -114,22 +115,12 @@ def _connection(folder: Path, recipe_file: Path, owner: str) -> socket.socket:
 def _connected(place: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     try:
-        with _short(place) as address:
+        with short_address(place) as address:
             connection.connect(address)
     except OSError:
         connection.close()
         raise
     return connection
-
-
-@contextlib.contextmanager
-def _short(place: Path) -> Iterator[str]:
-    """Yield an address of a socket by the open descriptor of its folder: the system allows 107 characters only."""
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{place.name}"
-    finally:
-        os.close(folder)
 
 
 def serve(place: Path, recipe_file: Path, owner: int) -> None:
@@ -140,7 +131,7 @@ def serve(place: Path, recipe_file: Path, owner: int) -> None:
         make_ready(load_recipe(recipe_file, CalculatorRecipe))
     children: dict[int, socket.socket] = {}
     listener = socket.socket(socket.AF_UNIX)
-    with _short(place) as address:
+    with short_address(place) as address:
         listener.bind(address)
     listener.listen(1000)
     ended, wake = socket.socketpair()

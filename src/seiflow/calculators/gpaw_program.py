@@ -1,7 +1,7 @@
 """GPAW in a program of its own, of one or several MPI processes, that computes what it is told through a socket.
 
-What each of the processes runs is :mod:`seiflow.calculators.gpaw_ranks`. The socket is a file in the program's folder, so all
-processes of which the first one may be are on the node of the job.
+What each of the processes runs is :mod:`seiflow.calculators.gpaw_ranks`. The socket is a file in the program's folder, so the
+first process is on the node of the job.
 """
 
 import contextlib
@@ -9,9 +9,13 @@ import re
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+import time
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -22,11 +26,12 @@ from seiflow.calculators.electronic import ElectronicState
 from seiflow.calculators.machine import LAUNCHERS
 from seiflow.calculators.processes import TiedProgram, told_last
 from seiflow.errors import CalculatorError, UnconvergedDensityError
+from seiflow.sockets import short_address
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from seiflow.calculators.gpaw import GpawSettings
+    from seiflow.calculators.gpaw import GpawCalculator, GpawSettings
 
 PROGRAM = "gpaw"
 RANKS = "seiflow.calculators.gpaw_ranks"
@@ -34,6 +39,26 @@ SOCKET = "socket"
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often it is looked whether the program is still there."""
+
+SECONDS_TO_START = 600
+"""Until the first process reports; one that waits longer, for cores that are not free, is given up."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Which code computes: the version of GPAW, and where seiflow is."""
+
+    gpaw: str
+    seiflow: str
+
+    @classmethod
+    def this(cls) -> "Installation":
+        """Return that of this process."""
+        return cls(version("gpaw"), str(Path(__file__).parents[1]))
+
+    def __str__(self) -> str:
+        """Return both in words."""
+        return f"GPAW {self.gpaw}, seiflow in {self.seiflow}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,7 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
     """What :class:`seiflow.calculators.gpaw.GpawCalculator` is, computed by a program that is started for the first structure."""
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    _at_work: "ClassVar[Callable[[], GpawProgram | None]]" = staticmethod(lambda: None)
 
     def __init__(self, settings: "GpawSettings", command: str) -> None:
         """Remember settings and command line; nothing is started yet."""
@@ -117,12 +143,12 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
 
     def _ask(self, atoms: "Atoms", properties: tuple[str, ...]) -> Reply:
         plain = atoms.copy()
+        what = f"{plain.get_chemical_formula()}, charge {self._settings.charge:+g}"
         try:
             link = self._link or self._started()
             link.send(Request(plain, properties, self.measured_once))
-            reply = self._heard(link)
-        except (EOFError, OSError) as error:
-            what = f"{plain.get_chemical_formula()}, charge {self._settings.charge:+g}"
+            reply = cast("Reply", self._heard(link))
+        except (EOFError, ConnectionError) as error:
             message = f"{what}: GPAW ended without a result. Started by {self._command}, it said\n{self._last_words()}"
             self.close()
             raise CalculatorError(message) from error
@@ -138,33 +164,52 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         return reply
 
     def _started(self) -> Connection:
-        """Start the program and return the link to its first process, which has heard the settings."""
+        """Start the program and return the link to its first process, which has heard the settings.
+
+        Another one that this process has at work, for cells of another charge, is ended: two would compete for the same cores.
+        """
+        other = GpawProgram._at_work()
+        if other is not None:
+            other.close()
+        GpawProgram._at_work = weakref.ref(self)
         folder = Path(tempfile.mkdtemp(prefix="seiflow-gpaw-"))
         self._output = folder / "output"
         with socket.socket(socket.AF_UNIX) as listener, self._output.open("w", encoding="utf-8") as output:
-            listener.bind(str(folder / SOCKET))
+            with short_address(folder / SOCKET) as address:
+                listener.bind(address)
             listener.listen(1)
-            listener.settimeout(SECONDS_BETWEEN_LOOKS)
-            line = f"{self._command} python -m {RANKS} {shlex.quote(str(folder / SOCKET))}"
-            self._program = TiedProgram(line, folder, output=output, errors=subprocess.STDOUT)
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    accepted, _ = listener.accept()
-                    break
-                self._require_running()
-        accepted.setblocking(True)  # noqa: FBT003 - as socket has it
-        self._link = Connection(accepted.detach())
+            self._program = TiedProgram(
+                f"{self._command} python -m {RANKS} {SOCKET}", folder, output=output, errors=subprocess.STDOUT
+            )
+            self._link = self._accepted(listener)
+        theirs, ours = cast("Installation", self._heard(self._link)), Installation.this()
+        if theirs != ours:
+            message = f"{self._command} starts another installation ({theirs}) than the one at work here ({ours})"
+            raise CalculatorError(message)
         self._link.send(self._settings)
         return self._link
 
-    def _heard(self, link: Connection) -> Reply:
-        while not link.poll(SECONDS_BETWEEN_LOOKS):
-            self._require_running()
-        return cast("Reply", link.recv())
+    def _accepted(self, listener: socket.socket) -> Connection:
+        listener.settimeout(SECONDS_BETWEEN_LOOKS)
+        until = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                accepted, _ = listener.accept()
+                accepted.setblocking(True)  # noqa: FBT003 - as socket has it
+                return Connection(accepted.detach())
+            if self._has_ended():
+                raise EOFError
+        message = f"{self._command} did not begin within {SECONDS_TO_START} seconds; it said\n{self._last_words()}"
+        raise CalculatorError(message)
 
-    def _require_running(self) -> None:
-        if self._program is None or self._program.process.poll() is not None:
-            raise EOFError
+    def _heard(self, link: Connection) -> object:
+        while not link.poll(SECONDS_BETWEEN_LOOKS):
+            if self._has_ended() and not link.poll():
+                raise EOFError
+        return link.recv()
+
+    def _has_ended(self) -> bool:
+        return self._program is None or self._program.process.poll() is not None
 
     def _last_words(self) -> str:
         """Return the last lines of the output, once the program that lost its link has said them."""
@@ -174,18 +219,32 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         return told_last(self._output.read_text(encoding="utf-8", errors="replace")) if self._output.is_file() else "(nothing)"
 
 
+def answer(calculator: "GpawCalculator", request: Request) -> Reply:
+    """Return what a calculator finds of a structure."""
+    calculator.measured_once.update(request.measured_once)
+    try:
+        if request.properties:
+            calculator.calculate(request.atoms, list(request.properties))
+            return Reply(results=dict(calculator.results), measured_once=dict(calculator.measured_once))
+        return Reply(state=calculator.electronic_state(request.atoms), measured_once=dict(calculator.measured_once))
+    except UnconvergedDensityError as error:
+        return Reply(unconverged=str(error), measured_once=dict(calculator.measured_once))
+
+
 def require_mpi(command: str) -> None:
-    """Refuse to start several processes of a GPAW that knows no MPI: each would believe to be alone.
+    """Refuse to start a GPAW that knows no MPI by a launcher of MPI: each process would believe to be alone.
 
     Raises:
         CalculatorError: saying what to do.
     """
     from gpaw import cgpaw
 
-    if not cgpaw.have_mpi and Path(shlex.split(command)[0]).name in LAUNCHERS:
+    words = (word for part in shlex.split(command) for word in part.split())
+    if not cgpaw.have_mpi and any(Path(word).name in LAUNCHERS for word in words):
+        again = f"{sys.executable} -m pip install --force-reinstall --no-cache-dir --no-deps gpaw=={version('gpaw')}"
         message = (
-            f"{command!r} would start GPAW in several processes, but it was built without MPI. Install the headers of MPI "
-            "(Debian: libopenmpi-dev) and build it again: CC=g++ pip install --force-reinstall --no-cache-dir --no-deps gpaw"
+            f"{command!r} starts GPAW by MPI, but it was built without. Install the headers of MPI (Debian: libopenmpi-dev) and "
+            f"build it again: CC=g++ {again}"
         )
         raise CalculatorError(message)
 

@@ -7,6 +7,7 @@ wait for ever: it ends them all, and is told if the first one knows it.
 
 import socket
 import sys
+import time
 import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, cast
@@ -15,18 +16,23 @@ from gpaw.mpi import broadcast, world
 
 from seiflow.calculators.gpaw import GpawCalculator
 from seiflow.calculators.gpaw_files import take_recorded_folders
-from seiflow.calculators.gpaw_program import Reply, Request
-from seiflow.errors import CalculatorError, UnconvergedDensityError
+from seiflow.calculators.gpaw_program import Installation, Reply, Request, answer
+from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
     from seiflow.calculators.gpaw import GpawSettings
 
 NO_MORE = "no more"
 
+SECONDS_TO_TELL = 3.0
+"""How long the others leave the first process to tell of an error before they end all."""
+
 
 def serve(path: str) -> None:
     """Answer requests until the other end of the socket is closed."""
     link = _connected(path) if world.rank == 0 else None
+    if link is not None:
+        link.send(Installation.this())
     settings = cast("GpawSettings", _heard_by_all(link))
     take_recorded_folders()
     calculator = GpawCalculator(settings)
@@ -36,21 +42,11 @@ def serve(path: str) -> None:
         except CalculatorError as error:
             if link is not None:
                 link.send(Reply(failed=str(error)))
+            else:
+                time.sleep(SECONDS_TO_TELL)
             raise
         if link is not None:
             link.send(reply)
-
-
-def answer(calculator: GpawCalculator, request: Request) -> Reply:
-    """Return what a calculator finds of a structure."""
-    calculator.measured_once.update(request.measured_once)
-    try:
-        if request.properties:
-            calculator.calculate(request.atoms, list(request.properties))
-            return Reply(results=dict(calculator.results), measured_once=dict(calculator.measured_once))
-        return Reply(state=calculator.electronic_state(request.atoms), measured_once=dict(calculator.measured_once))
-    except UnconvergedDensityError as error:
-        return Reply(unconverged=str(error), measured_once=dict(calculator.measured_once))
 
 
 def _connected(path: str) -> Connection:

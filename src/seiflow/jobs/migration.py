@@ -141,7 +141,7 @@ def paths(
     refuse_small(task.structure.name, network.image_distance_angstrom, network.cutoff_angstrom, "segregation.image_distance")
     index = {site.name: site.index for site in cell.sites}
     records = {record["site"]: (record, path) for record, path in zip(map(read_record, site_files), vacancy_files, strict=True)}
-    relaxed_ones = {name: path for name, (record, path) in records.items() if record["problem"] is None}
+    relaxed_ones = {name: path for name, (record, path) in records.items() if record.get("problem") is None}
     vacancies = {name: vacancy_in(cell.atoms, name, index[name], read_structure(path)) for name, path in relaxed_ones.items()}
     stay = {name: bool(record["stays"]) for name, (record, _) in records.items()}
     bulk = [BulkBarrier(record["structure"], record["percolation_barrier_3d_ev"]) for record in map(read_record, bulk_files)]

@@ -52,7 +52,7 @@ def site_defect(task: Task, relaxed: Path, site: str, frame: Path) -> None:
     except ConvergenceError as error:
         result, structure = unrelaxed(site, str(error)), with_defect(cell, (vacancies | interstitials)[site])
     write_structures(frame, [structure])
-    step.finish(result)
+    step.finish(result, converged=result.problem is None)
 
 
 def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals: Sequence[Path]) -> None:
@@ -78,7 +78,8 @@ def segregation(task: Task, relaxed: Path, site_files: Sequence[Path], crystals:
     found = find(atoms, species, settings)
     records = [read_record(path) for path in site_files]
     defects = {
-        record["site"]: SiteDefect(**{name: record[name] for name in SiteDefect.__dataclass_fields__}) for record in records
+        record["site"]: SiteDefect(**{name: record[name] for name in SiteDefect.__dataclass_fields__ if name in record})
+        for record in records
     }
     phases = [(phase.name, read_structure(crystal)) for phase, crystal in zip(task.phases, crystals, strict=True)]
     bulk = [bulk_vacancy(name, crystal, species, found.atoms, task.engine, settings) for name, crystal in phases]

@@ -169,12 +169,14 @@ class Step:
         self.task.report("found in the store, nothing is computed")
         return True
 
-    def finish(self, result: object, evaluations: int | None = None) -> None:
+    def finish(self, result: object, evaluations: int | None = None, *, converged: bool = True) -> None:
         """Write the record of a result, keep it in the store and drop the journal.
 
         Args:
             result: A dataclass whose fields are the keys of the record.
             evaluations: Force evaluations; those of the engine by default.
+            converged: Whether there is a result. A record of why there is none is not for the store, and leaves the journal to a
+                job that may go farther.
         """
         task = self.task
         record = plain(result)
@@ -182,11 +184,13 @@ class Step:
         record |= {
             "structure": task.structure.name,
             "calculator": task.calculator.name,
-            "converged": True,
+            "converged": converged,
             "force_evaluations": task.engine.force_evaluations if evaluations is None else evaluations,
             "provenance": self._provenance | {"git_revision": git_revision()},
         }
         write_record(task.output, record, self.files)
+        if not converged:
+            return
         problem = task.store.keep(self.key, (task.output, *self.files))
         if problem:
             task.report(problem)

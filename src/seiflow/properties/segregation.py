@@ -237,7 +237,8 @@ def _middles(points: Sequence[ProfilePoint]) -> tuple[Farthest, ...]:
 
 def _without_energy(found: Sequence[DefectSite | InterstitialSite], defects: Mapping[str, SiteDefect], what: str) -> list[str]:
     lost = [each for site in found if not (each := defects[site.name]).stays]
-    told = [f"There is no energy for {each.problem}" for each in lost if each.problem]
+    unrelaxed = [each.problem for each in lost if each.problem]
+    told = [f"There is no energy where the {what} did not relax. {' '.join(unrelaxed)}"] if unrelaxed else []
     left = [each for each in lost if not each.problem]
     if left:
         named = ", ".join(f"{each.site} (an ion went {each.largest_displacement_angstrom:.1f} Å)" for each in left)

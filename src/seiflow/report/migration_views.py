@@ -112,7 +112,7 @@ class FailedHop(BaseModel):
 
 
 class SiteState(NamedSite):
-    """A site with its vacancy, which may have moved away."""
+    """A site with its vacancy, which may have moved away; the energy is None where it did not relax."""
 
     energy_ev: float | None
     stays: bool

@@ -115,7 +115,7 @@ def _planar(case: Case, paths: PlanarMigration, atoms: "Atoms") -> NetworkMap:
 
     names = fold.names(paths.sites, paths.network)
     energies = {site.site: site.energy_ev for site in paths.sites}
-    gone = {site.site for site in paths.sites if not site.stays}
+    gone = {site.site for site in paths.sites if site.energy_ev is not None and not site.stays}
     return NetworkMap(
         structure=case.structure,
         calculator=case.calculator,

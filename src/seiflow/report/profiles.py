@@ -17,7 +17,7 @@ CAPTION = "Energy of a vacancy at each site against that in the bulk; open: the 
 
 CAPTION_BOTH = (
     "Energy of a vacancy at each site, and of an ion added at interstitial sites, against that in the bulk; open: the farthest "
-    "site of each phase. Sites where the defect did not stay are left out."
+    "site of each phase. Sites where the defect did not stay, or did not relax, are left out."
 )
 
 

@@ -7,7 +7,7 @@ states that are one, because the ion came over without a barrier, has the higher
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +92,8 @@ class PlanarMigration:
         expansion: How often the cell is repeated; sites are numbered in that supercell (``ase.Atoms.repeat``).
         cutoff_angstrom: Longest hop.
         percolation_barrier_ev: Along a and b, in the plane, and c, across it: the level, above the most stable vacancy of the
-            structure, that a path cannot avoid. None where no path is known, over hops computed or with a ceiling.
+            structure, that a path cannot avoid. None where no path is known, over hops computed or with a ceiling, and where a
+            vacancy did not relax, which may be the most stable one: energies are then counted from that of the others.
         percolation_lower_bound_ev: What no path of hops up to the cut-off can be below, whatever those that were not computed
             are. Equal to the barrier where that is proved.
         routes: The paths.
@@ -192,6 +193,8 @@ def planar_migration(
     energies = {name: vacancy.energy_ev for name, vacancy in vacancies.items()}
     most, before = settings.most_evaluations, engine.force_evaluations
     found = search(vacancy_ways(network, energies), work, lambda: most is None or engine.force_evaluations - before < most)
+    lost = [site.name for site in cell.sites if site.name not in energies]
+    routes = tuple(replace(route, barrier_ev=None) for route in found.routes) if lost else found.routes
     lowest = min(energies.values())
     states = tuple(
         SiteState(
@@ -213,18 +216,17 @@ def planar_migration(
         atoms=network.atoms,
         image_distance_angstrom=network.image_distance_angstrom,
         cutoff_angstrom=network.cutoff_angstrom,
-        percolation_barrier_ev={route.axis: route.barrier_ev for route in found.routes},
-        percolation_lower_bound_ev={route.axis: route.lower_bound_ev for route in found.routes},
+        percolation_barrier_ev={route.axis: route.barrier_ev for route in routes},
+        percolation_lower_bound_ev={route.axis: route.lower_bound_ev for route in routes},
         bulk=tuple(bulk),
-        routes=found.routes,
+        routes=routes,
         hops=tuple(work.summaries),
         failed=found.failed,
         sites=states,
         network=tuple(_planar_hop(hop, found, lowest) for hop in network.hops),
         barriers=barriers,
         warnings=(
-            *_unrelaxed(states),
-            *_warnings(found),
+            *_warnings(found, lost),
             *(f"{barrier.hop}: {text}" for barrier in barriers for text in barrier.warnings),
         ),
     )
@@ -245,12 +247,11 @@ def _planar_hop(hop: Hop, found: Found, lowest: float) -> PlanarHop:
     )
 
 
-def _unrelaxed(states: Sequence[SiteState]) -> list[str]:
-    names = ", ".join(state.site for state in states if state.energy_ev is None)
-    told = "hops from there could not be computed, and energies are counted from the most stable vacancy of the others."
-    return [f"The vacancy did not relax at {names}: {told}"] if names else []
-
-
-def _warnings(found: Found) -> list[str]:
+def _warnings(found: Found, lost: Sequence[str]) -> list[str]:
     told = [f"{failed.hop} could not be computed: {failed.reason}" for failed in found.failed]
-    return [*told, *estimates_disproved(found), *ranges(found)]
+    told += estimates_disproved(found)
+    if not lost:
+        return [*told, *ranges(found)]
+    least = ", ".join(f"along {route.axis} {route.lower_bound_ev:.3f} eV" for route in found.routes)
+    why = "how stable it is there is not known, and hops from there could not be computed. Barriers are at least"
+    return [f"The vacancy did not relax at {', '.join(lost)}: {why} {least}.", *told]
