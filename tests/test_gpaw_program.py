@@ -147,6 +147,19 @@ def test_end_of_the_program_is_told_with_its_last_words(kind: str, request: pyte
     assert np.isfinite(calculator.results["energy"])
 
 
+def test_processes_that_cannot_share_a_point_are_told(two: CalculatorRecipe) -> None:
+    """With Γ alone two processes of a GPAW without ScaLAPACK fail, and the message says what they can share."""
+    gamma = altered(two, kpoint_length=1.0).model_copy(update={"processes": 2})
+    calculator = made(gamma)
+    cgpaw = pytest.importorskip("gpaw.cgpaw")
+    if hasattr(cgpaw, "new_blacs_context"):
+        calculator.calculate(displaced(), ["energy"])
+        assert np.isfinite(calculator.results["energy"])
+    else:
+        with pytest.raises(CalculatorError, match=r"built without ScaLAPACK: .* as divide the number of k-points"):
+            calculator.calculate(displaced(), ["energy"])
+
+
 def test_program_of_another_python_is_told(program: CalculatorRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gpaw that cannot do what is asked, here one that knows no module, ends with its words; its version is not guessed."""
     (tmp_path / "gpaw").write_text("#!/bin/sh\necho no module named seiflow\nexit 1\n", encoding="utf-8")

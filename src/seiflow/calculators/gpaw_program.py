@@ -160,7 +160,7 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
             raise UnconvergedDensityError(reply.unconverged)
         if reply.failed:
             self.close()
-            raise CalculatorError(reply.failed)
+            raise CalculatorError(reply.failed + sharing_hint(self._command))
         return reply
 
     def _started(self) -> Connection:
@@ -239,14 +239,29 @@ def require_mpi(command: str) -> None:
     """
     from gpaw import cgpaw
 
-    words = (word for part in shlex.split(command) for word in part.split())
-    if not cgpaw.have_mpi and any(Path(word).name in LAUNCHERS for word in words):
+    if not cgpaw.have_mpi and _by_launcher(command):
         again = f"{sys.executable} -m pip install --force-reinstall --no-cache-dir --no-deps gpaw=={version('gpaw')}"
         message = (
             f"{command!r} starts GPAW by MPI, but it was built without. Install the headers of MPI (Debian: libopenmpi-dev) and "
             f"build it again: CC=g++ {again}"
         )
         raise CalculatorError(message)
+
+
+def sharing_hint(command: str) -> str:
+    """Return what several processes of a GPAW without ScaLAPACK cannot do; nothing for others."""
+    from gpaw import cgpaw
+
+    if hasattr(cgpaw, "new_blacs_context") or not _by_launcher(command):
+        return ""
+    return (
+        "\nThis GPAW was built without ScaLAPACK: its processes can share k-points, but not one k-point. Give it as many "
+        "processes as divide the number of k-points (1 for a cell with Γ alone), or build it with ScaLAPACK"
+    )
+
+
+def _by_launcher(command: str) -> bool:
+    return any(Path(word).name in LAUNCHERS for part in shlex.split(command) for word in part.split())
 
 
 def program_version(command: str) -> str:
