@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from seiflow.calculators.gpaw import GpawCalculator, GpawSettings
 
-PROGRAM = "gpaw"
 RANKS = "seiflow.calculators.gpaw_ranks"
 SOCKET = "socket"
 
@@ -160,7 +159,8 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
             raise UnconvergedDensityError(reply.unconverged)
         if reply.failed:
             self.close()
-            raise CalculatorError(reply.failed + sharing_hint(self._command))
+            hint = sharing_hint(self._command) if AssertionError.__name__ in reply.failed else ""
+            raise CalculatorError(reply.failed + hint)
         return reply
 
     def _started(self) -> Connection:
