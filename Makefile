@@ -12,10 +12,10 @@ export OMP_NUM_THREADS := 1
 export MPLBACKEND := Agg
 # what GPAW is compiled with; its own script takes the C compiler for C++ unless told otherwise
 GPAW_LIBRARIES = printf '\#include <xc.h>' | g++ -E -x c++ - > /dev/null 2>&1
-# it takes mpic++ wherever that is, also where the headers of MPI are not; then it is told to leave MPI out
-MPI_LIBRARIES = printf '\#include <mpi.h>' | mpic++ -E -x c++ - > /dev/null 2>&1
-GPAW_CONFIG ?= $(CURDIR)/$(VENV)/gpaw_without_mpi.py
-GPAW_WITHOUT_MPI = mpi = False\nlibraries.append("blas")\n
+
+# a configuration of the user's own comes first
+CONFIGURE_GPAW = sh workflows/envs/gpaw_config.sh > $(VENV)/gpaw_config.py; \
+  if [ -z "$$GPAW_CONFIG" ] && [ ! -f "$$HOME/.gpaw/siteconfig.py" ]; then export GPAW_CONFIG="$$PWD/$(VENV)/gpaw_config.py"; fi;
 
 .PHONY: run test lint bench docs fitness environment constraints clean
 
@@ -57,8 +57,9 @@ $(READY): pyproject.toml constraints.txt
 	pip install --quiet $(TORCH)
 	pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@if $(GPAW_LIBRARIES); then \
-	  if ! $(MPI_LIBRARIES); then printf '$(GPAW_WITHOUT_MPI)' > $(VENV)/gpaw_without_mpi.py; export GPAW_CONFIG='$(GPAW_CONFIG)'; fi; \
-	  CC=g++ pip install --quiet --constraint constraints.txt --editable '.[gpaw]' || echo 'GPAW did not build and is left out'; \
+	  $(CONFIGURE_GPAW) \
+	  CC=g++ pip install --quiet --no-cache-dir --constraint constraints.txt --editable '.[gpaw]' || \
+	  echo 'GPAW did not build and is left out'; \
 	else echo 'no libxc or no C++ compiler: GPAW is left out, see docs/calculators.md'; fi
 	touch $@
 

@@ -1,6 +1,9 @@
 """The machine: how programs are started and where pseudopotentials lie is said apart from recipes, and told before any job."""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +161,20 @@ def test_program_has_one_thread_in_each_process(tmp_path: Path, monkeypatch: pyt
         line = "sh -c 'echo $OMP_NUM_THREADS; OMP_NUM_THREADS=2 printenv OMP_NUM_THREADS'"
         assert TiedProgram(line, tmp_path, output=said, errors=said).wait() == 0
     assert (tmp_path / "said").read_text(encoding="utf-8").split() == ["1", "2"]
+
+
+def test_processes_of_a_program_may_use_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open MPI would bind those of each job to the first cores of the node, which other jobs get too."""
+    launcher = shutil.which("mpirun")
+    if launcher is None or b"Open MPI" not in subprocess.run([launcher, "--version"], capture_output=True, check=False).stdout:
+        assert os.environ.get("CI") != "true", "the mpirun of Open MPI is not installed"
+        pytest.skip("the mpirun of Open MPI is not installed")
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+    line = f"mpirun --oversubscribe -np 2 {sys.executable} -c 'import os; print(len(os.sched_getaffinity(0)))'"
+    with (tmp_path / "said").open("w+", encoding="utf-8") as said:
+        assert TiedProgram(line, tmp_path, output=said, errors=subprocess.DEVNULL).wait() == 0
+    assert (tmp_path / "said").read_text(encoding="utf-8").split() == [str(len(os.sched_getaffinity(0)))] * 2
 
 
 @pytest.mark.parametrize("braces", ["{tasks}", "{}", "{processes.number}", "{processes[0]}"])

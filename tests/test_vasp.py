@@ -25,6 +25,7 @@ from seiflow.calculators.recipes import CalculatorRecipe, calculator_shelf, weig
 from seiflow.calculators.vasp import program_version, vasp
 from seiflow.engine import Engine
 from seiflow.errors import CalculatorError, UnconvergedDensityError
+from seiflow.journal import Journal
 
 PAIR = {"sigma": 1.8, "epsilon": 0.5, "rc": 5.0, "smooth": True}
 SMEARED = 0.25
@@ -290,6 +291,25 @@ def test_orbitals_start_the_next_structure_of_the_same_atoms(stand_in: StandIn) 
     starts = [(stand_in.tags(run)["ISTART"], stand_in.tags(run)["ICHARG"], stand_in.given(run, "read")) for run in (1, 2, 3)]
     assert starts == [("0", "2", "False"), ("1", "0", "8"), ("0", "2", "False")]
     assert stand_in.tags(2)["LWAVE"] == ".TRUE."
+
+
+def test_orbitals_start_a_resumed_job(stand_in: StandIn, tmp_path: Path) -> None:
+    """The first run of a resumed job begins with the orbitals of the last one, unless its atoms are others."""
+
+    def made() -> Engine:
+        calculator = vasp(command=stand_in.command, folder=stand_in.potentials, setups=SETUPS)
+        return Engine(calculator, Journal(tmp_path / "journal", "c"))
+
+    atoms = lif()
+    made().evaluate(atoms)
+    moved = atoms.copy()
+    moved.rattle(0.01, seed=2)
+    resumed = made()
+    resumed.evaluate(atoms)
+    resumed.evaluate(moved)
+    made().evaluate(moved[1:])
+    starts = [(stand_in.tags(run)["ISTART"], stand_in.given(run, "read")) for run in (1, 2, 3)]
+    assert starts == [("0", "False"), ("1", "8"), ("0", "False")]
 
 
 def test_unconverged_density_is_told_and_remedied(stand_in: StandIn, recipe: CalculatorRecipe) -> None:

@@ -139,9 +139,9 @@ def test_table_and_report_show_every_structure(finished: Path) -> None:
 
 
 def test_nothing_is_left_lying_about(finished: Path) -> None:
-    """A finished study holds no journal, half-written file or failure."""
-    left = [path.name for path in (finished / "results").rglob("*") if path.suffix in {".journal", ".partial", ".failed"}]
-    assert left == []
+    """A finished study holds no journal, density, half-written file or failure."""
+    marks = {".journal", ".densities", ".partial", ".failed"}
+    assert [path.name for path in (finished / "results").rglob("*") if path.suffix in marks] == []
 
 
 def test_own_phase_and_calculator_need_no_code(finished: Path) -> None:

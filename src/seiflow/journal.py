@@ -9,6 +9,7 @@ evaluation that failed, and in spite of which the job went on, fails again witho
 import contextlib
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ class Journal:
         """Return the journal of something else that is computed of the same structures, in the same file."""
         return Journal(self._path, f"{self._context}|{what}")
 
+    @property
+    def density_folder(self) -> Path | None:
+        """Where the density of the structure evaluated last is kept; None if nothing is."""
+        return self._path and density_folders(self._path) / hashlib.sha256(self._context.encode()).hexdigest()[:16]
+
     def find(self, atoms: "Atoms", *, stress: bool) -> Results | None:
         """Return the recorded results for this very structure, or None."""
         return self._known.get(evaluation_key(self._context, atoms, stress=stress))
@@ -124,9 +130,9 @@ class Journal:
             raise InputError(message) from error
 
     def remove(self) -> None:
-        """Delete the file once the result it led to is on disk."""
+        """Delete what was kept once the result it led to is on disk."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            remove_journal(self._path)
 
     def _read(self, path: Path) -> None:
         try:
@@ -159,3 +165,14 @@ class Journal:
 
     def _keep(self, key: str, numbers: "dict[str, NDArray[np.float64]]") -> None:
         self._known.setdefault(key, {name: value if value.ndim else float(value) for name, value in numbers.items()})
+
+
+def density_folders(path: Path) -> Path:
+    """Return the folder of the densities that belong to a journal, one for each context."""
+    return path.with_name(f"{path.name}.densities")
+
+
+def remove_journal(path: Path) -> None:
+    """Delete a journal and its densities, if there are any."""
+    shutil.rmtree(density_folders(path), ignore_errors=True)
+    path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from seiflow.calculators.electronic import Electronic, ElectronicState
 from seiflow.errors import CalculatorError, ConvergenceError, NonsenseError, UnconvergedDensityError
 from seiflow.journal import Journal, Results
+from seiflow.kept_density import KeptDensity
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -32,6 +33,7 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         super().__init__()
         self._calculator = calculator
         self._journal = journal
+        self._density = KeptDensity(journal.density_folder)
         self.force_evaluations = 0
         self.most_evaluations: int | None = None
         self._failed: tuple[Atoms, str, bool] | None = None
@@ -65,10 +67,11 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         journal = self._journal.sibling("electronic")
         found = journal.find(atoms, stress=False)
         if found is None:
-            if not isinstance(self._calculator, Electronic):
-                message = f"{type(self._calculator).__name__} tells no electrostatic potential and band edges"
+            electronic = self._calculator
+            if not isinstance(electronic, Electronic):
+                message = f"{type(electronic).__name__} tells no electrostatic potential and band edges"
                 raise CalculatorError(message)
-            state = self._calculator.electronic_state(atoms)
+            state = self._density.begin(self._calculator, lambda: electronic.electronic_state(atoms))
             found = {f"planar_{axis}_ev": values for axis, values in enumerate(state.planar_ev)}
             found |= {"sites_ev": state.sites_ev, "valence_ev": state.valence_ev, "conduction_ev": state.conduction_ev}
             journal.add(atoms, found, stress=False)
@@ -95,6 +98,7 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
             self._failed = (self.atoms.copy(), str(error), stress)
             raise
         self._journal.add(self.atoms, results, stress=stress)
+        self._density.keep(self._calculator)
         return results
 
     def _asked(self, *, stress: bool) -> Results:
@@ -102,7 +106,8 @@ class RecordingCalculator(Calculator):  # type: ignore[misc] # the base class is
         atoms = self.atoms.copy()
         atoms.set_constraint()
         self._recall()
-        self._calculator.calculate(atoms, ["energy", "forces", *(["stress"] if stress else [])], all_changes)
+        wanted = ["energy", "forces", *(["stress"] if stress else [])]
+        self._density.begin(self._calculator, lambda: self._calculator.calculate(atoms, wanted, all_changes))
         self._remember()
         for remedy in getattr(self._calculator, "helped", ()):
             self._journal.note(f"A density became self-consistent only with a remedy of the recipe: {remedy}.")

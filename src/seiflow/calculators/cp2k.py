@@ -10,6 +10,7 @@ Goedecker, Teter and Hutter, Phys. Rev. B 54, 1703 (1996).
 
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from ase.units import GPa, Ha
 
 from seiflow.calculators.cp2k_input import Cp2kInput, Cp2kSettings, cp2k_input
 from seiflow.calculators.cp2k_shell import PROJECT, CP2KEndedError, ShellCalculator
+from seiflow.calculators.densities import copy_density, write_of
 from seiflow.calculators.moments import Moments, checked
 from seiflow.calculators.processes import told_last
 from seiflow.calculators.values import refuse_senseless
@@ -29,6 +31,9 @@ from seiflow.errors import CalculatorError, UnconvergedDensityError
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+RESTART = f"{PROJECT}-RESTART.*"
+"""What CP2K begins a density with."""
 
 CONVERGED, UNCONVERGED = "SCF run converged", "SCF run NOT converged"
 ABORTED = "[ABORT]"
@@ -53,6 +58,7 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._output = Path()
         self._input: Cp2kInput | None = None
         self._solved: Atoms | None = None
+        self._kept: Path | None = None
 
     def calculate(
         self,
@@ -79,6 +85,18 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         if "stress" in (properties or []):
             self.results["stress"] = self._shell.results["stress"]
 
+    def keep_density(self, folder: Path) -> None:
+        """Write the orbitals of the structure evaluated last, or its density if there are several k-points."""
+        if self._shell is None:
+            return
+        for path in self._output.parent.glob(RESTART):
+            shutil.copy(path, folder)
+        write_of(folder, self._input)
+
+    def take_density(self, folder: Path) -> None:
+        """Let the first process begin with what was written."""
+        self._kept = folder
+
     def close(self) -> None:
         """End the process; the next structure starts another."""
         if self._shell is not None:
@@ -91,7 +109,9 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         for name in (*self.settings.basis_files, self.settings.potential_file):
             (folder / name).symlink_to(self.settings.folder / name)  # CP2K takes no long paths
         self._output = folder / f"{PROJECT}.out"
+        kept, self._kept = self._kept, None
         try:
+            copy_density(kept, wanted, folder)
             return ShellCalculator(self._command, folder, wanted.parameters, wanted.kinds)
         except (CP2KEndedError, ValueError) as error:
             message = f"no shell of CP2K answers to {self._command}:\n{told_last(str(error))}"
@@ -119,8 +139,10 @@ class Cp2kCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             raise
         said = self._said(before)
         if UNCONVERGED in said or CONVERGED not in said:
+            self.close()  # nothing starts from what it left
             raise UnconvergedDensityError(self._not_converged(what))
         if np.abs(shell.results["stress"]).max() > LARGEST_SANE_STRESS:
+            self.close()
             message = (
                 f"{what}: a stress of {np.abs(shell.results['stress']).max() / GPa:.3g} GPa. Orbitals of the basis may be nearly "
                 "linearly dependent in this cell: lower integral_tolerance in the recipe, or take a smaller basis"

@@ -129,7 +129,7 @@ def _template(settings: Cp2kSettings, atoms: "Atoms", moments: Mapping[Kind, flo
         *_section("MGRID", [f"REL_CUTOFF [eV] {settings.relative_cutoff_ev:.10g}"]),
         *_section("QS", [f"EPS_DEFAULT {settings.integral_tolerance:g}"]),
         *_section("XC", _section("XC_GRID", ["USE_FINER_GRID TRUE"])),
-        *_section("SCF", [*_start(points), *_scf(settings, atoms, polarised=polarised)]),
+        *_section("SCF", [*_start(), *_scf(settings, atoms, polarised=polarised)]),
         *([] if points == GAMMA else _section("KPOINTS", _kpoints(points))),
     ]
     described = [line for kind, moment in moments.items() for line in _kind(settings, kind, moment)]
@@ -156,10 +156,8 @@ def _section(name: str, lines: Iterable[str]) -> Section:
     return [f"&{name}", *lines, f"&END {name.partition(' ')[0]}"]
 
 
-def _start(points: Mesh) -> Section:
-    """Return what starts the density: that of the structure before, through a file where there are several k-points."""
-    if points == GAMMA:
-        return _section("PRINT", _section("RESTART OFF", []))
+def _start() -> Section:
+    """Return what starts the density: a file if it is there, written after each structure."""
     seldom = ["BACKUP_COPIES 0", "ADD_LAST NUMERIC", *_section("EACH", ["QS_SCF 0"])]
     return ["SCF_GUESS RESTART", *_section("PRINT", _section("RESTART", seldom))]
 

@@ -27,6 +27,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.espresso import Espresso, EspressoProfile
 from ase.units import Ry, create_units
 
+from seiflow.calculators.densities import copy_density, write_of
 from seiflow.calculators.espresso_driver import Driver, Results
 from seiflow.calculators.espresso_input import DIAGONALIZATIONS, MIXING_MODES, EspressoSettings
 from seiflow.calculators.espresso_input import pseudopotentials as read
@@ -44,6 +45,12 @@ TELLING = "6.7"
 
 FOLDER = "seiflow-pw-"
 """How the names of working folders begin."""
+
+SAVED = "pwscf.save"
+"""Folder in which pw.x keeps densities."""
+
+DENSITY = ("charge-density.*", "ekin-density.*", "paw.txt")
+"""Its files there; the last is what the atoms' own functions hold."""
 
 
 class TiedProfile(EspressoProfile):  # type: ignore[misc] # the base class is untyped
@@ -71,6 +78,8 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
         self._settings = settings
         self._ask = self._ask_driver if socket else self._ask_once
         self._driver: Driver | None = None
+        self._begun: tuple[object, ...] = ()
+        self._kept: Path | None = None
         self.scf_iterations = 0
         self.processes = 0
 
@@ -101,6 +110,18 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
         free = float(results["energy"])
         self.results = results | {"energy": at_zero_width(free, printed), "free_energy": free}
 
+    def keep_density(self, folder: Path) -> None:
+        """Write the density of the structure evaluated last, if a pw.x that serves many of one cell is at work."""
+        if self._driver is None or self._driver.moving:
+            return
+        for path in (path for name in DENSITY for path in (self._driver.folder / SAVED).glob(name)):
+            shutil.copy(path, folder)
+        write_of(folder, self._begun)
+
+    def take_density(self, folder: Path) -> None:
+        """Let the first pw.x that serves many begin with what was written."""
+        self._kept = folder
+
     def close(self) -> None:
         """End pw.x and remove its folder."""
         if self._driver is not None:
@@ -115,8 +136,14 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
             self.close()
             moving = stress and settings.restart_strain > 0
 
+            moments = structure.get_initial_magnetic_moments()
+            self._begun = structure.numbers.tolist(), structure.cell.tolist(), moments.tolist(), mesh
+            kept, self._kept = self._kept, None
+
             def write(folder: Path) -> str:
-                return str(self._written(folder, structure, moving=moving, stress=True).template.inputname)
+                goes_on = copy_density(kept, self._begun, folder / SAVED)
+                files = self._written(folder, structure, moving=moving, stress=True, keeps=True, goes_on=goes_on)
+                return str(files.template.inputname)
 
             telling = program_version(settings.command).startswith(TELLING)
             self._driver = Driver(settings.command, structure, mesh, write, telling=telling, moving=moving)
@@ -138,13 +165,15 @@ class EspressoCalculator(Calculator):  # type: ignore[misc] # the base class is 
         names = ["energy", "forces", *(["stress"] if stress else [])]
         return {name: found[name] * units for name in names}, printed
 
-    def _written(self, folder: Path, structure: "Atoms", *, moving: bool, stress: bool) -> Espresso:
+    def _written(
+        self, folder: Path, structure: "Atoms", *, moving: bool, stress: bool, keeps: bool = False, goes_on: bool = False
+    ) -> Espresso:
         settings = self._settings
         mesh = settings.mesh(structure)
         espresso = Espresso(
             profile=TiedProfile(settings.command, settings.folder),
             directory=folder,
-            input_data=settings.namelists(structure, moving=moving, stress=stress),
+            input_data=settings.namelists(structure, moving=moving, stress=stress, keeps=keeps, goes_on=goes_on),
             pseudopotentials={element: file.name for element, file in settings.pseudopotentials.items()},
             kpts=None if mesh == (1, 1, 1) else mesh,  # Γ alone takes half the time and memory
         )

@@ -165,7 +165,12 @@ class Server(SocketServer):  # type: ignore[misc] # the base class is untyped
 
 
 class Driver:
-    """A pw.x at work, in a folder of its own, that goes when this object or this process goes."""
+    """A pw.x at work, in a folder of its own, that goes when this object or this process goes.
+
+    Attributes:
+        folder: The folder.
+        moving: Whether the cell may move.
+    """
 
     def __init__(
         self, command: str, structure: "Atoms", mesh: Mesh, write: "Callable[[Path], str]", *, telling: bool, moving: bool
@@ -182,10 +187,11 @@ class Driver:
         """
         folder = Path(tempfile.mkdtemp(prefix="seiflow-pw-"))
         name = f"seiflow_{os.getpid()}_{secrets.token_hex(4)}"
-        self._moving = moving
+        self.moving = moving
         self._mesh = mesh
         self._first = structure.copy()
         self._symmetry = Symmetry(structure)
+        self.folder = folder
         self._output, self._errors = folder / "pw.out", folder / "pw.err"
         self._read = 0
         line = f"{command} -in {write(folder)} --ipi {name}:UNIX"
@@ -205,7 +211,7 @@ class Driver:
         if self._server.proc.poll() is not None or mesh != self._mesh or not np.array_equal(first.numbers, structure.numbers):
             return False
         strained = np.abs(np.linalg.solve(first.cell.array, structure.cell.array) - np.eye(3)).max()
-        near = strained <= strain if self._moving else np.array_equal(first.cell.array, structure.cell.array)
+        near = strained <= strain if self.moving else np.array_equal(first.cell.array, structure.cell.array)
         return near and np.array_equal(*moments) and self._symmetry.kept_by(structure)
 
     def evaluate(self, structure: "Atoms", *, stress: bool) -> tuple[Results, str]:

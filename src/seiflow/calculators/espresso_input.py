@@ -120,8 +120,10 @@ class EspressoSettings:
         told.set_initial_magnetic_moments(parts)
         return told
 
-    def namelists(self, structure: "Atoms", *, moving: bool, stress: bool) -> Namelists:
+    def namelists(self, structure: "Atoms", *, moving: bool, stress: bool, keeps: bool, goes_on: bool) -> Namelists:
         """Return the input for a prepared structure, whose cell may move.
+
+        ``keeps`` writes the density of each structure, ``goes_on`` begins with one that is there.
 
         A moving cell needs longer tables of the pseudopotentials. The density that pw.x would extrapolate to it lacks charge, so
         that of the cell before is left as it is.
@@ -132,7 +134,7 @@ class EspressoSettings:
             "control": {
                 "calculation": calculation,
                 "outdir": "./",
-                "disk_io": "none",
+                "disk_io": "low" if keeps else "none",
                 "tprnfor": True,
                 "tstress": stress,
                 **({"tefield": True, "dipfield": True} if field else {}),
@@ -152,6 +154,7 @@ class EspressoSettings:
                 "mixing_beta": self.mixing_beta,
                 "mixing_mode": self.mixing_mode,
                 "diagonalization": self.diagonalization,
+                **({"startingpot": "file"} if goes_on else {}),
             },
             **({"ions": {"pot_extrapolation": "none"}, "cell": {"cell_factor": 1 + 4 * self.restart_strain}} if moving else {}),
         }

@@ -8,17 +8,22 @@ J. Phys. C 19, 2623 (1986).
 """
 
 import io
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes, compare_atoms
 from gpaw import KohnShamConvergenceError
+from gpaw.mpi import world
 from gpaw.new.ase_interface import GPAW
 from gpaw.new.symmetry import SymmetryBrokenError
 
+from seiflow.calculators.densities import is_of, write_of
 from seiflow.calculators.electronic import ElectronicState
 from seiflow.calculators.gpaw_files import (
     missing_file,
@@ -40,6 +45,11 @@ if TYPE_CHECKING:
 
 
 __all__ = ["GpawCalculator", "GpawSettings", "gpaw", "program_version"]
+
+STATE = "state.gpw"
+"""File of a density and its wave functions."""
+
+CONVERGED = re.compile(r"^Converged in (\d+) steps", re.MULTILINE)
 
 CUTOFF_CHANGE = 0.03
 """By which part the cut-off is raised and lowered to see how the energy changes with it."""
@@ -72,6 +82,10 @@ class GpawSettings:
             return {"mode": {"name": "pw", "ecut": cutoff_ev}}
         return {"mode": {"name": "lcao"}, "basis": self.basis, "h": self.grid_angstrom}
 
+    def described(self) -> str:
+        """Return all of them, in the same words for the same settings."""
+        return json.dumps(asdict(self), default=sorted, sort_keys=True)
+
 
 class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is untyped
     """GPAW with a mesh of k-points that follows the size of the cell, and spin where the number of electrons is odd."""
@@ -85,6 +99,8 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._solver: Any = None  # GPAW has no name for the type of its calculators
         self._solved: Atoms | None = None
         self._said: WeakKeyDictionary[Calculator, io.StringIO] = WeakKeyDictionary()
+        self.scf_iterations = 0
+        """Of densities, all structures together."""
         self.measured_once: dict[str, float] = {}
         """How the energy of a composition falls with the cut-off, per atom: measured once, and kept by whoever resumes a job."""
 
@@ -117,6 +133,25 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         sites = np.asarray(self._solver.get_atomic_electrostatic_potentials())
         return ElectronicState((first, second, third), sites, float(valence), float(conduction))
 
+    def keep_density(self, folder: Path) -> None:
+        """Write density and wave functions of the structure evaluated last; without these GPAW begins with atoms all the same."""
+        if self._solved is None:
+            return
+        self._solver.write(folder / STATE, mode="all")
+        if world.rank == 0:
+            write_of(folder, self._settings.described())
+
+    def take_density(self, folder: Path) -> None:
+        """Go on from what was written with the same settings."""
+        if not is_of(folder, self._settings.described()):
+            return
+        said = io.StringIO()
+        with (folder / STATE).open("rb") as file:
+            solver = GPAW(file, txt=said)
+            solver.dft.ibzwfs.make_sure_wfs_are_read_from_gpw_file()  # else it stays open
+        self._said[solver] = said
+        self._solver, self._solved = solver, self._prepared(solver.atoms)
+
     def _solve(self, atoms: "Atoms", wanted: list[str]) -> None:
         structure = self._prepared(atoms)
         last = self._solved
@@ -132,6 +167,8 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
 
     def _run(self, solver: "Calculator", structure: "Atoms", wanted: list[str]) -> None:
         what = f"{structure.get_chemical_formula()}, charge {self._settings.charge:+g}"
+        said = self._said[solver]
+        before = said.tell()
         try:
             solver.calculate(structure, wanted, all_changes)
         except KohnShamConvergenceError as error:
@@ -143,8 +180,9 @@ class GpawCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             raise
         except Exception as error:
             told = f"{type(error).__name__}: {error}"
-            message = f"{what}: GPAW ended without a result ({told}). It said\n{told_last(self._said[solver].getvalue())}"
+            message = f"{what}: GPAW ended without a result ({told}). It said\n{told_last(said.getvalue())}"
             raise CalculatorError(message) from error
+        self.scf_iterations += sum(map(int, CONVERGED.findall(said.getvalue(), before)))
 
     def _prepared(self, atoms: "Atoms") -> "Atoms":
         """Return the structure alone, with moments: its own, those of its elements, or that of an odd electron of no metal."""

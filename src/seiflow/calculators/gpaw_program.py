@@ -74,6 +74,14 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Density:
+    """Asks the processes to write the density into a folder, or to begin with the one there."""
+
+    folder: Path
+    write: bool
+
+
+@dataclass(frozen=True)
 class Reply:
     """What became of it.
 
@@ -106,6 +114,7 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         self._program: TiedProgram | None = None
         self._link: Connection | None = None
         self._output = Path()
+        self._kept: Path | None = None
         self.measured_once: dict[str, float] = {}
 
     def calculate(
@@ -132,6 +141,15 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         """
         return cast("ElectronicState", self._ask(atoms, ()).state)
 
+    def keep_density(self, folder: Path) -> None:
+        """Write what the next structure would begin with, if the program is at work."""
+        if self._link is not None:
+            self._hear("density", Density(folder.absolute(), write=True))
+
+    def take_density(self, folder: Path) -> None:
+        """Let the program begin with what was written, once it is started."""
+        self._kept = folder
+
     def close(self) -> None:
         """End the program; the next structure starts another."""
         if self._link is not None:
@@ -141,11 +159,14 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         self._link = self._program = None
 
     def _ask(self, atoms: "Atoms", properties: tuple[str, ...]) -> Reply:
-        plain = atoms.copy()
-        what = f"{plain.get_chemical_formula()}, charge {self._settings.charge:+g}"
+        what = f"{atoms.get_chemical_formula()}, charge {self._settings.charge:+g}"
+        return self._hear(what, Request(atoms.copy(), properties, self.measured_once))
+
+    def _hear(self, what: str, request: Request | Density) -> Reply:
+        """Return what became of a request."""
         try:
             link = self._link or self._started()
-            link.send(Request(plain, properties, self.measured_once))
+            link.send(request)
             reply = cast("Reply", self._heard(link))
         except (EOFError, ConnectionError) as error:
             message = f"{what}: GPAW ended without a result. Started by {self._command}, it said\n{self._last_words()}"
@@ -187,6 +208,10 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
             message = f"{self._command} starts another installation ({theirs}) than the one at work here ({ours})"
             raise CalculatorError(message)
         self._link.send(self._settings)
+        kept, self._kept = self._kept, None
+        if kept:
+            self._link.send(Density(kept.absolute(), write=False))
+            self._heard(self._link)
         return self._link
 
     def _accepted(self, listener: socket.socket) -> Connection:
@@ -219,8 +244,11 @@ class GpawProgram(Calculator):  # type: ignore[misc] # the base class is untyped
         return told_last(self._output.read_text(encoding="utf-8", errors="replace")) if self._output.is_file() else "(nothing)"
 
 
-def answer(calculator: "GpawCalculator", request: Request) -> Reply:
-    """Return what a calculator finds of a structure."""
+def answer(calculator: "GpawCalculator", request: Request | Density) -> Reply:
+    """Return what a calculator finds of a structure, or does with a density."""
+    if isinstance(request, Density):
+        (calculator.keep_density if request.write else calculator.take_density)(request.folder)
+        return Reply()
     calculator.measured_once.update(request.measured_once)
     try:
         if request.properties:
@@ -242,8 +270,9 @@ def require_mpi(command: str) -> None:
     if not cgpaw.have_mpi and _by_launcher(command):
         again = f"{sys.executable} -m pip install --force-reinstall --no-cache-dir --no-deps gpaw=={version('gpaw')}"
         message = (
-            f"{command!r} starts GPAW by MPI, but it was built without. Install the headers of MPI (Debian: libopenmpi-dev) and "
-            f"build it again: CC=g++ {again}"
+            f"{command!r} starts GPAW by MPI, but it was built without. Install the headers of MPI and ScaLAPACK "
+            "(Debian: libopenmpi-dev, libscalapack-openmpi-dev), let GPAW_CONFIG name a file that says so "
+            f"(sh workflows/envs/gpaw_config.sh prints one) and build it again: CC=g++ {again}. Or give the recipe one process"
         )
         raise CalculatorError(message)
 

@@ -16,7 +16,7 @@ from gpaw.mpi import broadcast, world
 
 from seiflow.calculators.gpaw import GpawCalculator
 from seiflow.calculators.gpaw_files import take_recorded_folders
-from seiflow.calculators.gpaw_program import Installation, Reply, Request, answer
+from seiflow.calculators.gpaw_program import Density, Installation, Reply, Request, answer
 from seiflow.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def serve(path: str) -> None:
     settings = cast("GpawSettings", _heard_by_all(link))
     take_recorded_folders()
     calculator = GpawCalculator(settings)
-    while isinstance(request := _heard_by_all(link), Request):
+    while isinstance(request := _heard_by_all(link), Request | Density):
         try:
             reply = answer(calculator, request)
         except CalculatorError as error:

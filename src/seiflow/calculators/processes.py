@@ -31,6 +31,9 @@ LINES_TOLD = 15
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+UNBOUND = {"OMPI_MCA_hwloc_base_binding_policy": "none", "PRTE_MCA_hwloc_default_binding_policy": "none"}
+"""Keeps Open MPI (to version 4, from 5 on) from binding processes to cores: those of all jobs of a node would get the same."""
+
 
 class TiedProgram:
     """A program at work in a folder of its own, which goes when this object or this process goes."""
@@ -40,12 +43,13 @@ class TiedProgram:
 
         It runs with one thread in each process: programs built with OpenMP would take as many as there are cores, and the
         environment of a job names as many as it has MPI processes. A command line may say otherwise (``env OMP_NUM_THREADS=2``).
+        MPI processes are not bound to cores unless the environment says how.
         """
         watched, self._lifeline = os.pipe()
         self.process = subprocess.Popen(  # noqa: S603 - the command is the user's own
             [sys.executable, "-I", "-S", __file__, str(watched), str(folder), *shlex.split(command)],
             cwd=folder,
-            env=os.environ | ONE_THREAD,
+            env=UNBOUND | os.environ | ONE_THREAD,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,

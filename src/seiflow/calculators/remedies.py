@@ -6,10 +6,12 @@ structure for which it fails gets all the others.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ase.calculators.calculator import Calculator, all_changes
 
+from seiflow.calculators.densities import Continuing
 from seiflow.calculators.electronic import Electronic, ElectronicState
 from seiflow.calculators.recipes import Remedy
 from seiflow.errors import CalculatorError, UnconvergedDensityError
@@ -33,6 +35,7 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         self._remedies = list(remedies)
         self._stays: Remedy | None = None
         self._calculator = make(None)
+        self._kept: Path | None = None
         self.helped: list[str] = []
         """Remedies with which a density became self-consistent, each with those tried for it before."""
 
@@ -73,6 +76,16 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         self._persevere(ask)
         return found[-1]
 
+    def keep_density(self, folder: Path) -> None:
+        """Write what the calculator at work would begin with."""
+        if isinstance(self._calculator, Continuing):
+            self._calculator.keep_density(folder)
+
+    def take_density(self, folder: Path) -> None:
+        """Let the calculator at work begin with what was written, or that with the remedy by which it was found."""
+        self._kept = folder
+        self._offer()
+
     def close(self) -> None:
         """End what the calculator keeps running."""
         close = getattr(self._calculator, "close", None)
@@ -86,6 +99,7 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         except UnconvergedDensityError as error:
             failure = error
         else:
+            self._kept = None
             return
         tried = [self._stays.name] if self._stays else []
         for remedy in self._remedies:
@@ -98,11 +112,13 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
             except UnconvergedDensityError as error:
                 failure = error
             else:
+                self._kept = None
                 self._stays = remedy
                 in_vain = f", after {', '.join(tried[:-1])} in vain" if tried[:-1] else ""
                 if remedy.name + in_vain not in self.helped:
                     self.helped.append(remedy.name + in_vain)
                 return
+        self._kept = None
         self._take(self._stays)
         told = f"; tried: {', '.join(tried)}" if tried else ""
         message = f"{failure}{told}. Look at the structure, or give the recipe another remedy (remedies)."
@@ -115,3 +131,8 @@ class Persevering(Calculator):  # type: ignore[misc] # the base class is untyped
         self._calculator = self._make(remedy)
         if known and self.measured_once is not None:
             self.measured_once.update(known)
+        self._offer()
+
+    def _offer(self) -> None:
+        if self._kept is not None and isinstance(self._calculator, Continuing):
+            self._calculator.take_density(self._kept)

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, ClassVar
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.vasp import Vasp
 
+from seiflow.calculators.densities import copy_density, write_of
 from seiflow.calculators.moments import Moments, checked
 from seiflow.calculators.processes import TiedProgram, told_last
 from seiflow.calculators.values import refuse_senseless
@@ -69,6 +70,7 @@ class VaspCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         self._settings = settings
         self._folder: Path | None = None
         self._started: tuple[object, ...] = ()
+        self._kept: Path | None = None
 
     def calculate(
         self,
@@ -94,6 +96,16 @@ class VaspCalculator(Calculator):  # type: ignore[misc] # the base class is unty
         wanted = ["energy", "free_energy", "forces", *(["stress"] if stress else [])]
         self.results = {name: solver.results[name] for name in wanted}
 
+    def keep_density(self, folder: Path) -> None:
+        """Write the orbitals of the structure evaluated last, of which VASP makes its density."""
+        if self._folder is not None and (self._folder / ORBITALS).exists():
+            shutil.copy(self._folder / ORBITALS, folder)
+            write_of(folder, self._started)
+
+    def take_density(self, folder: Path) -> None:
+        """Let the first run begin with what was written."""
+        self._kept = folder
+
     def close(self) -> None:
         """Remove what VASP wrote; the next structure starts from atoms."""
         if self._folder is not None:
@@ -108,6 +120,8 @@ class VaspCalculator(Calculator):  # type: ignore[misc] # the base class is unty
             self._folder = Path(tempfile.mkdtemp(prefix="seiflow-vasp-"))
             self._started = start
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            kept, self._kept = self._kept, None
+            copy_density(kept, start, self._folder)
         return self._folder
 
     def _run(self, solver: TiedVasp, structure: "Atoms", folder: Path) -> None:

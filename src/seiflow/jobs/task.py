@@ -19,7 +19,7 @@ from seiflow.calculators.recipes import CalculatorRecipe
 from seiflow.engine import Engine, Report, silent
 from seiflow.errors import InputError
 from seiflow.identity import calculator_identity, input_identity, recipe_identity, weights_identity
-from seiflow.journal import Journal
+from seiflow.journal import Journal, remove_journal
 from seiflow.reach import code_digests
 from seiflow.records import digest_file, git_revision, plain, versions, write_record, write_text
 from seiflow.settings import PropertySettings
@@ -165,7 +165,7 @@ class Step:
             write_text(path, text)
         revision = record["provenance"].get("git_revision")
         write_record(self.task.output, record | {"provenance": self._provenance | {"git_revision": revision}}, self.files)
-        self.task.journal_file.unlink(missing_ok=True)  # of a run that was killed
+        remove_journal(self.task.journal_file)  # of a run that was killed
         self.task.report("found in the store, nothing is computed")
         return True
 
