@@ -267,6 +267,33 @@ def test_mace_trained_on_extended_xyz_is_used_in_its_environment(tmp_path: Path)
     assert worst(np.load(tmp_path / "found.npy"), learnt) < 0.3
 
 
+def untrained_mace(folder: Path) -> tuple[str, dict[str, object]]:
+    """Save an untrained MACE of two layers."""
+    import torch
+    from mace.modules import ScaleShiftMACE, gate_dict, interaction_classes
+
+    irreps = importlib.import_module("e3nn.o3").Irreps  # which can be read only after mace
+    torch.set_default_dtype(torch.float64)
+    block = interaction_classes["RealAgnosticResidualInteractionBlock"]
+    size = {"r_max": 5.0, "num_bessel": 8, "num_polynomial_cutoff": 5, "max_ell": 2, "num_interactions": 2, "num_elements": 2}
+    network = ScaleShiftMACE(
+        **size,
+        hidden_irreps=irreps("8x0e+8x1o"),
+        MLP_irreps=irreps("8x0e"),
+        atomic_energies=np.zeros(2),
+        avg_num_neighbors=30.0,
+        atomic_numbers=[3, 9],
+        correlation=2,
+        gate=gate_dict["silu"],
+        interaction_cls=block,
+        interaction_cls_first=block,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
+    torch.save(network, folder / "net.model")
+    return "mace", {"model": str(folder / "net.model"), "precision": "float64"}
+
+
 def untrained_orb(folder: Path) -> tuple[str, dict[str, object]]:
     """Save an untrained Orb of the published architecture."""
     import torch
@@ -319,6 +346,7 @@ def shipped_chgnet(_: Path) -> tuple[str, dict[str, object]]:
 
 MODELS = {
     "chgnet": shipped_chgnet,
+    "mace": untrained_mace,
     "orb_models": untrained_orb,
     "mattersim": untrained_mattersim,
     "matgl": untrained_matgl,
